@@ -28,8 +28,8 @@ type Pattern struct {
 	Comments []string
 	// Rule is the zero value where the file names none.
 	Rule Rule
-	// Topology is the bounded universe the file asks for (":T64,64" behind
-	// the rule), empty where it asks for none.
+	// Bounds is the bounded universe the file asks for (":T64,64" behind the
+	// rule), the zero value where it asks for none.
 	Bounds Bounds
 	// Width and Height are the box, in cells. It may be larger than what the
 	// live cells fill, as a header says; it is never smaller.
