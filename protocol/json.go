@@ -1,0 +1,409 @@
+package protocol
+
+import (
+	"encoding/binary"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// MaxDepth is how deep objects and arrays of a JSON text may be nested. Deeper texts are refused as invalid.
+const MaxDepth = 64
+
+// scanner walks over one JSON text of RFC 8259, strictly, without allocating. Once bad is set the text is invalid and
+// nothing else of the scanner means anything.
+type scanner struct {
+	b   []byte
+	i   int
+	bad bool
+}
+
+// ValidJSON reports whether b is one JSON text of RFC 8259: UTF-8, nested at most MaxDepth deep, blanks around it
+// allowed. It does not allocate.
+func ValidJSON(b []byte) bool {
+	s := scanner{b: b}
+	s.value(0)
+	return s.end()
+}
+
+func (s *scanner) fail() { s.bad, s.i = true, len(s.b) }
+
+// end reports whether the text was valid and nothing but blanks is left.
+func (s *scanner) end() bool {
+	s.space()
+	return !s.bad && s.i == len(s.b)
+}
+
+// space skips blanks.
+func (s *scanner) space() {
+	for s.i < len(s.b) {
+		switch s.b[s.i] {
+		case ' ', '\t', '\r', '\n':
+			s.i++
+		default:
+			return
+		}
+	}
+}
+
+// peek skips blanks and returns the next byte, 0 at the end.
+func (s *scanner) peek() byte {
+	if s.i < len(s.b) {
+		if c := s.b[s.i]; c > ' ' {
+			return c
+		}
+	}
+	s.space()
+	if s.i < len(s.b) {
+		return s.b[s.i]
+	}
+	return 0
+}
+
+// take skips blanks and one byte, which must be c.
+func (s *scanner) take(c byte) bool {
+	if s.peek() != c {
+		s.fail()
+		return false
+	}
+	s.i++
+	return true
+}
+
+// member moves to the value of the next member of an object whose "{" was taken, and returns its key without quotes.
+// first is true for the first call on an object. ok is false after the "}" or an error.
+func (s *scanner) member(first bool) (key text, ok bool) {
+	c := s.peek()
+	if c == '}' {
+		s.i++
+		return text{}, false
+	}
+	if !first && !s.take(',') {
+		return text{}, false
+	}
+	if s.peek() != '"' {
+		s.fail()
+		return text{}, false
+	}
+	key = s.str()
+	return key, s.take(':')
+}
+
+// raw skips one value and returns its bytes. depth is the number of objects and arrays around it.
+func (s *scanner) raw(depth int) []byte {
+	s.space()
+	from := s.i
+	s.value(depth)
+	if s.bad {
+		return nil
+	}
+	return s.b[from:s.i:s.i]
+}
+
+// value skips one value.
+func (s *scanner) value(depth int) {
+	switch c := s.peek(); {
+	case c == '"':
+		s.str()
+	case c == '{':
+		s.object(depth)
+	case c == '[':
+		s.array(depth)
+	case c == '-' || c >= '0' && c <= '9':
+		s.number()
+	case c == 't':
+		s.word("true")
+	case c == 'f':
+		s.word("false")
+	case c == 'n':
+		s.word("null")
+	default:
+		s.fail()
+	}
+}
+
+func (s *scanner) object(depth int) {
+	s.i++
+	if depth >= MaxDepth {
+		s.fail()
+		return
+	}
+	for first := true; ; first = false {
+		if _, ok := s.member(first); !ok {
+			return
+		}
+		s.value(depth + 1)
+	}
+}
+
+func (s *scanner) array(depth int) {
+	s.i++
+	if depth >= MaxDepth {
+		s.fail()
+		return
+	}
+	if s.peek() == ']' {
+		s.i++
+		return
+	}
+	for {
+		s.value(depth + 1)
+		if s.peek() == ']' {
+			s.i++
+			return
+		}
+		if !s.take(',') {
+			return
+		}
+	}
+}
+
+func (s *scanner) word(w string) {
+	if len(s.b)-s.i < len(w) || string(s.b[s.i:s.i+len(w)]) != w {
+		s.fail()
+		return
+	}
+	s.i += len(w)
+}
+
+func (s *scanner) number() {
+	if s.b[s.i] == '-' {
+		s.i++
+	}
+	if s.i < len(s.b) && s.b[s.i] == '0' {
+		s.i++
+	} else if !s.digits() {
+		return
+	}
+	if s.i < len(s.b) && s.b[s.i] == '.' {
+		s.i++
+		if !s.digits() {
+			return
+		}
+	}
+	if s.i < len(s.b) && s.b[s.i]|0x20 == 'e' {
+		s.i++
+		if s.i < len(s.b) && (s.b[s.i] == '+' || s.b[s.i] == '-') {
+			s.i++
+		}
+		s.digits()
+	}
+}
+
+// digits skips one digit or more.
+func (s *scanner) digits() bool {
+	from := s.i
+	for s.i < len(s.b) && s.b[s.i] >= '0' && s.b[s.i] <= '9' {
+		s.i++
+	}
+	if s.i == from {
+		s.fail()
+		return false
+	}
+	return true
+}
+
+// text is the inside of a JSON string as it stands in the source: without quotes, escapes not resolved.
+type text struct {
+	raw     []byte
+	escaped bool // raw has escapes
+}
+
+// str skips the string whose opening quote is next.
+func (s *scanner) str() text {
+	b := s.b
+	from := s.i + 1
+	i := from
+	var t text
+	var high byte
+	for {
+		for i+8 <= len(b) {
+			w := binary.LittleEndian.Uint64(b[i:])
+			if special(w) {
+				break
+			}
+			i += 8
+		}
+		if i >= len(b) {
+			s.fail()
+			return text{}
+		}
+		c := b[i]
+		switch {
+		case c == '"':
+			t.raw = b[from:i:i]
+			s.i = i + 1
+			if high >= utf8.RuneSelf && !utf8.Valid(t.raw) {
+				s.fail()
+			}
+			return t
+		case c == '\\':
+			n := escapeLen(b[i:])
+			if n == 0 {
+				s.fail()
+				return text{}
+			}
+			t.escaped = true
+			i += n
+		case c < ' ':
+			s.fail()
+			return text{}
+		default:
+			high |= c
+			i++
+		}
+	}
+}
+
+const (
+	quoteWord     = lowBits * '"'
+	backslashWord = lowBits * '\\'
+	spaceWord     = lowBits * ' '
+)
+
+// special reports whether a byte of w is a quote, a backslash, a control character or not ASCII.
+func special(w uint64) bool {
+	q, e := w^quoteWord, w^backslashWord
+	return (w|(w-spaceWord)|(q-lowBits)|(e-lowBits))&highBits != 0
+}
+
+// escapeLen returns the length of the escape at the start of b, 0 if it is none.
+func escapeLen(b []byte) int {
+	if len(b) < 2 {
+		return 0
+	}
+	switch b[1] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return 2
+	case 'u':
+		if _, ok := hex4(b); ok {
+			return 6
+		}
+	}
+	return 0
+}
+
+// hex4 reads the number of an escape \uXXXX at the start of b.
+func hex4(b []byte) (rune, bool) {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0, false
+	}
+	var r rune
+	for _, c := range b[2:6] {
+		if c >= 'a' && c <= 'f' {
+			c -= 'a' - 'A'
+		}
+		v := hexValue(c)
+		if v > 15 {
+			return 0, false
+		}
+		r = r<<4 | rune(v)
+	}
+	return r, true
+}
+
+// append appends the string that t stands for. Half a surrogate pair becomes U+FFFD.
+func (t text) append(dst []byte) []byte {
+	if !t.escaped {
+		return append(dst, t.raw...)
+	}
+	b := t.raw
+	for i := 0; i < len(b); {
+		if b[i] != '\\' {
+			dst = append(dst, b[i])
+			i++
+			continue
+		}
+		if b[i+1] == 'u' {
+			r, _ := hex4(b[i:])
+			i += 6
+			if utf16.IsSurrogate(r) {
+				low, ok := hex4(b[i:])
+				if r = utf16.DecodeRune(r, low); ok && r != utf8.RuneError {
+					i += 6
+				}
+			}
+			dst = utf8.AppendRune(dst, r)
+			continue
+		}
+		dst = append(dst, unescaped(b[i+1]))
+		i += 2
+	}
+	return dst
+}
+
+func unescaped(c byte) byte {
+	switch c {
+	case 'b':
+		return '\b'
+	case 'f':
+		return '\f'
+	case 'n':
+		return '\n'
+	case 'r':
+		return '\r'
+	case 't':
+		return '\t'
+	}
+	return c
+}
+
+// string returns the string that t stands for.
+func (t text) string() string {
+	if !t.escaped {
+		return string(t.raw)
+	}
+	return string(t.append(make([]byte, 0, len(t.raw))))
+}
+
+// AppendJSONString appends s as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD, so the result
+// is always valid, and it never holds CR or LF. It allocates only to grow dst.
+func AppendJSONString[T string | []byte](dst []byte, s T) []byte {
+	dst = append(dst, '"')
+	from := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			if n := runeLen(s, i); n > 0 {
+				i += n
+				continue
+			}
+		}
+		dst = append(dst, s[from:i]...)
+		dst = appendEscape(dst, c)
+		i++
+		from = i
+	}
+	dst = append(dst, s[from:]...)
+	return append(dst, '"')
+}
+
+// runeLen returns the length of the rune of more than one byte at s[i], 0 if there is none.
+func runeLen[T string | []byte](s T, i int) int {
+	var b [utf8.UTFMax]byte
+	n := copy(b[:], s[i:])
+	if r, size := utf8.DecodeRune(b[:n]); r != utf8.RuneError || size > 1 {
+		return size
+	}
+	return 0
+}
+
+func appendEscape(dst []byte, c byte) []byte {
+	switch c {
+	case '"', '\\':
+		return append(dst, '\\', c)
+	case '\n':
+		return append(dst, '\\', 'n')
+	case '\r':
+		return append(dst, '\\', 'r')
+	case '\t':
+		return append(dst, '\\', 't')
+	}
+	if c >= utf8.RuneSelf {
+		return append(dst, "\ufffd"...)
+	}
+	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+}
