@@ -16,6 +16,7 @@ import (
 // Identity is who a session speaks as. The zero value is nobody. It is a value: copies are handed about freely.
 type Identity struct {
 	Account    string // account id; "" before login. A nonce of a trusted service may name a player without account
+	Login      string // id of the login behind it; "" without account. Never shown to clients
 	Name       string // display name in World
 	World      string
 	Family     string // "" without family
