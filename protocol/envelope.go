@@ -157,14 +157,17 @@ const (
 	keyPosition
 )
 
+// longestKey is the longest way to write a key that envelopes know: every byte as \uXXXX.
+const longestKey = 6 * len("client_code")
+
 // envelopeKey tells which member a key names, in either spelling.
 func envelopeKey(key text) memberKey {
 	name := key.raw
 	if key.escaped {
-		if len(name) > 6*len("client_code") {
+		var buf [longestKey]byte
+		if len(name) > len(buf) {
 			return keyOther
 		}
-		var buf [6 * len("client_code")]byte
 		name = key.append(buf[:0])
 	}
 	switch string(name) {

@@ -41,17 +41,17 @@ func ParseGateRequest(line []byte) (GateRequest, error) {
 			break
 		}
 		var err error
-		switch key.string() {
-		case "world":
+		switch {
+		case key.equal("world"):
 			req.World, err = s.world()
 			err = once(&world, err)
-		case "function":
+		case key.equal("function"):
 			var t text
 			if t, err = s.stringOr(ErrBadGate, MaxFunction); len(t.raw) == 0 {
 				err = ErrBadGate
 			}
 			req.Function, err = t.string(), once(&function, err)
-		case "data":
+		case key.equal("data"):
 			req.Data, req.Token, err = s.gateData()
 			err = once(&data, err)
 		default:
@@ -95,7 +95,7 @@ func (s *scanner) gateData() (data []byte, token string, err error) {
 		if !ok {
 			break
 		}
-		if key.string() == "token" && s.peek() == '"' {
+		if key.equal("token") && s.peek() == '"' {
 			token = s.str().string()
 		} else {
 			s.value(2)

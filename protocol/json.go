@@ -208,50 +208,51 @@ type text struct {
 	escaped bool // raw has escapes
 }
 
-// str skips the string whose opening quote is next.
+// equal reports whether the string that t stands for is name.
+func (t text) equal(name string) bool {
+	if !t.escaped {
+		return string(t.raw) == name
+	}
+	return len(t.raw) <= 6*len(name) && string(t.append(nil)) == name
+}
+
+// str skips the string whose opening quote is next. Eight plain bytes are one step; after anything else the next eight
+// are looked at one by one.
 func (s *scanner) str() text {
-	b := s.b
-	from := s.i + 1
-	i := from
+	b, from := s.b, s.i+1
 	var t text
 	var high byte
-	for {
-		for i+8 <= len(b) {
-			w := binary.LittleEndian.Uint64(b[i:])
-			if special(w) {
-				break
-			}
+	for i := from; i < len(b); {
+		for i+8 <= len(b) && !special(binary.LittleEndian.Uint64(b[i:])) {
 			i += 8
 		}
-		if i >= len(b) {
-			s.fail()
-			return text{}
-		}
-		c := b[i]
-		switch {
-		case c == '"':
-			t.raw = b[from:i:i]
-			s.i = i + 1
-			if high >= utf8.RuneSelf && !utf8.Valid(t.raw) {
-				s.fail()
-			}
-			return t
-		case c == '\\':
-			n := escapeLen(b[i:])
-			if n == 0 {
+		for stop := min(i+8, len(b)); i < stop; {
+			switch c := b[i]; {
+			case c == '"':
+				t.raw, s.i = b[from:i:i], i+1
+				if high >= utf8.RuneSelf && !utf8.Valid(t.raw) {
+					s.fail()
+				}
+				return t
+			case c == '\\':
+				n := escapeLen(b[i:])
+				if n == 0 {
+					s.fail()
+					return text{}
+				}
+				t.escaped = true
+				i += n
+			case c < ' ':
 				s.fail()
 				return text{}
+			default:
+				high |= c
+				i++
 			}
-			t.escaped = true
-			i += n
-		case c < ' ':
-			s.fail()
-			return text{}
-		default:
-			high |= c
-			i++
 		}
 	}
+	s.fail()
+	return text{}
 }
 
 const (

@@ -53,24 +53,21 @@ func CutLine(buf []byte, max int) (cmd Command, payload []byte, n int, err error
 	return cmd, payload, CommandSize + end + 1, nil
 }
 
-// judgeShort judges a buffer that is too short to hold a command.
+// judgeShort judges a buffer that is too short to hold a command: at most its first max bytes count.
 func judgeShort(buf []byte, max int) error {
-	if bytes.IndexByte(buf, '\n') >= 0 {
+	switch end := bytes.IndexByte(buf, '\n'); {
+	case end >= 0 && end < max:
 		return ErrBadLine
-	}
-	if len(buf) >= max {
+	case len(buf) >= max:
 		return ErrLineTooLong
 	}
 	return nil
 }
 
-// judgeUnknown judges 10 bytes that are no command, as judgeShort would have judged the first of them alone.
+// judgeUnknown judges 10 bytes that are no command, just as judgeShort would have judged the first of them alone.
 func judgeUnknown(head []byte, max int) error {
-	if end := bytes.IndexByte(head, '\n'); end >= 0 && end < max {
-		return ErrBadLine
-	}
-	if max < CommandSize {
-		return ErrLineTooLong
+	if err := judgeShort(head, max); err != nil {
+		return err
 	}
 	return ErrUnknownCommand
 }

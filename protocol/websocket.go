@@ -82,11 +82,11 @@ func (a *Assembler) judge(h *FrameHeader) error {
 	if (h.Op == OpContinuation) != (a.op != 0) {
 		return ErrFragment
 	}
-	max := a.Max
-	if max <= 0 {
-		max = DefaultMessage
+	room := a.Max - len(a.parts)
+	if a.Max <= 0 {
+		room = DefaultMessage - len(a.parts)
 	}
-	if h.Length > uint64(max-len(a.parts)) {
+	if room < 0 || h.Length > uint64(room) { // room < 0: Max was lowered inside a message
 		return ErrTooBig
 	}
 	return nil
