@@ -1,0 +1,12 @@
+package grid
+
+const hasAVX2, hasAVX512 = false, false
+
+func lifeAVX512(j *lifeJob)       { lifeGo(j) }
+func lifeMaskedAVX512(j *lifeJob) { lifeGo(j) }
+func ruleAVX512(j *lifeJob)       { ruleGo(j) }
+func ruleMaskedAVX512(j *lifeJob) { ruleGo(j) }
+func lifeAVX2(j *lifeJob)         { lifeGo(j) }
+func lifeMaskedAVX2(j *lifeJob)   { lifeGo(j) }
+func ruleAVX2(j *lifeJob)         { ruleGo(j) }
+func ruleMaskedAVX2(j *lifeJob)   { ruleGo(j) }
