@@ -1,0 +1,242 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+func init() {
+	Register(Scenario{
+		Name:    "fanout",
+		Summary: "publishers and websocket subscribers of one subject; a burst to 10,000; peer: nats-server",
+		Peers:   []string{"nats"},
+		Run:     runFanout,
+	})
+}
+
+const (
+	fanSubscribers      = 1000
+	fanSubscribersQuick = 100
+	fanPublishers       = 8
+	fanWindow           = 64  // messages a publisher may have under way in the joined mode
+	fanBytes            = 100 // of one message's text
+	fanWorld            = "bench"
+	burstSubscribers    = 10_000
+	burstQuick          = 1000
+	burstMessages       = 50
+	burstPause          = 20 * time.Millisecond
+)
+
+// fanSide is one kind of subscriber on one server.
+type fanSide struct {
+	name, peer string // peer: "" for gosper
+	pid        int
+	load       *fanLoad
+	single     fanSeries
+	joined     fanSeries
+}
+
+// fanSeries holds what the turns of one mode found out.
+type fanSeries struct{ perSecond, perCPU, p50, p99 []float64 }
+
+func runFanout(ctx context.Context, r *Run) error {
+	subscribers, burst := fanSubscribers, burstSubscribers
+	if r.Quick {
+		subscribers, burst = fanSubscribersQuick, burstQuick
+	}
+	r.Setting("subscribers", subscribers)
+	r.Setting("publishers", fanPublishers)
+	r.Setting("window", fanWindow)
+	r.Setting("message_bytes", fanBytes)
+	r.Setting("burst_subscribers", burst)
+	r.Setting("generator_threads", 1)
+	return onThread(func() error {
+		var cl closers
+		defer cl.close()
+		sides, s, err := fanSides(ctx, r, &cl, subscribers)
+		if err != nil {
+			return err
+		}
+		err = fanTurns(ctx, r, sides)
+		fanReport(r, sides)
+		cl.close()
+		if err != nil || ctx.Err() != nil || s == nil {
+			return err
+		}
+		return runBurst(ctx, r, burst)
+	})
+}
+
+// closers are undone in the reverse of their order, once.
+type closers []func()
+
+func (c *closers) add(f func()) { *c = append(*c, f) }
+
+func (c *closers) close() {
+	for i := len(*c) - 1; i >= 0; i-- {
+		(*c)[i]()
+	}
+	*c = nil
+}
+
+func fanSides(ctx context.Context, r *Run, cl *closers, subscribers int) ([]*fanSide, *node, error) {
+	r.Step(0, "starting the server")
+	s, err := startServer(ctx, r, serverLimits{conns: 2*subscribers + 16})
+	if err != nil {
+		return nil, nil, err
+	}
+	cl.add(s.stop)
+	// The two kinds of subscriber live in two worlds, so each gets the messages of its own side only.
+	lines, err := s.nonces(ctx, subscribers, fanWorld+"-lines")
+	if err != nil {
+		return nil, nil, err
+	}
+	envelopes, err := s.nonces(ctx, subscribers, fanWorld)
+	if err != nil {
+		return nil, nil, err
+	}
+	var sides []*fanSide
+	connect := func(side *fanSide, addr string, proto fanProtocol) error {
+		side.load, err = newFanLoad(ctx, addr, subscribers, fanPublishers, fanBytes, proto, func(n int) {
+			r.Step(0, "connecting %s %d", proto.name, n)
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", proto.name, err)
+		}
+		cl.add(side.load.close)
+		sides = append(sides, side)
+		return nil
+	}
+	if err := connect(&fanSide{name: "", pid: s.pid()}, s.web, envelopeFan(s.web, envelopes)); err != nil {
+		return nil, nil, err
+	}
+	if err := connect(&fanSide{name: "lines_", pid: s.pid()}, s.web, lineFan(s.web, lines)); err != nil {
+		return nil, nil, err
+	}
+	if r.Against == "nats" {
+		c, addr, version, err := startPeer(ctx, r.Options, "nats")
+		if err != nil {
+			return nil, nil, err
+		}
+		cl.add(c.stop)
+		r.PeerSeries("nats", version, "", nil)
+		if err := connect(&fanSide{peer: "nats", pid: c.pid}, addr, natsFan("chat."+fanWorld+".public")); err != nil {
+			return nil, nil, err
+		}
+	}
+	return sides, s, nil
+}
+
+func fanTurns(ctx context.Context, r *Run, sides []*fanSide) error {
+	slice := r.Slice() / 2
+	for turn := range r.Repeat {
+		for i, s := range sides {
+			r.Step(float64(turn*len(sides)+i)/float64(r.Repeat*len(sides)), "turn %d of %d: %s", turn+1, r.Repeat, s.load.proto.name)
+			err := s.measure(r, &s.single, func(lat latencies) (fanCounts, error) { return s.load.single(ctx, slice, lat) })
+			if err != nil {
+				return err
+			}
+			err = s.measure(r, &s.joined, func(lat latencies) (fanCounts, error) { return s.load.joined(ctx, slice, fanWindow, lat) })
+			if err != nil {
+				return err
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
+}
+
+func (s *fanSide) measure(r *Run, into *fanSeries, work func(latencies) (fanCounts, error)) error {
+	lat := newLatencies()
+	cpu, err := cpuTime(s.pid)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	n, err := work(lat)
+	wall := time.Since(start)
+	r.Balance(n.sent, n.received, n.sent-min(n.sent, n.received), n.doubled)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.load.proto.name, err)
+	}
+	used, err := cpuTime(s.pid)
+	if err != nil {
+		return err
+	}
+	into.perSecond = append(into.perSecond, float64(n.received)/wall.Seconds())
+	into.perCPU = append(into.perCPU, float64(n.received)/(used-cpu).Seconds())
+	into.p50 = append(into.p50, lat.quantile(0.5)/1000)
+	into.p99 = append(into.p99, lat.quantile(0.99)/1000)
+	return nil
+}
+
+func fanReport(r *Run, sides []*fanSide) {
+	for _, s := range sides {
+		for mode, m := range map[string]*fanSeries{"single": &s.single, "joined": &s.joined} {
+			record := func(name string, v []float64) {
+				if s.peer != "" {
+					r.PeerSeries(s.peer, "", mode+name, v)
+				} else {
+					r.Series(s.name+mode+name, v)
+				}
+			}
+			record("_deliveries_per_s", m.perSecond)
+			record("_deliveries_per_cpu_s", m.perCPU)
+			record("_p50_ms", m.p50)
+			record("_p99_ms", m.p99)
+		}
+	}
+	own, nats := sides[0], sides[len(sides)-1]
+	if nats.peer == "" {
+		return
+	}
+	single, joined := quotients(own.single.perCPU, nats.single.perCPU), quotients(own.joined.perCPU, nats.joined.perCPU)
+	r.RatioSeries("vs_nats_single", single)
+	r.RatioSeries("vs_nats_joined", joined)
+	// The one ratio that is kept is the smaller, so that it holds for both kinds of work.
+	if len(joined) > 0 && median(joined) < median(single) {
+		single = joined
+	}
+	r.RatioSeries("vs_nats", single)
+}
+
+// runBurst measures how long one message takes to reach many subscribers, on a server of its own.
+func runBurst(ctx context.Context, r *Run, subscribers int) error {
+	s, err := startServer(ctx, r, serverLimits{conns: subscribers + 16})
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	nonces, err := s.nonces(ctx, subscribers, fanWorld)
+	if err != nil {
+		return err
+	}
+	load, err := newFanLoad(ctx, s.web, subscribers, 1, fanBytes, envelopeFan(s.web, nonces), func(n int) {
+		r.Step(float64(n)/float64(subscribers), "burst: connecting %d of %d", n, subscribers)
+	})
+	if err != nil {
+		return fmt.Errorf("burst: %w", err)
+	}
+	defer load.close()
+	lat := newLatencies()
+	var total fanCounts
+	for i := range burstMessages {
+		if ctx.Err() != nil {
+			break
+		}
+		r.Step(float64(i)/burstMessages, "burst: message %d of %d", i+1, burstMessages)
+		n, err := load.one(burstPause, lat)
+		total.sent, total.received = total.sent+n.sent, total.received+n.received
+		if err != nil {
+			r.Balance(total.sent, total.received, total.sent-min(total.sent, total.received), n.doubled)
+			return fmt.Errorf("burst: %w", err)
+		}
+	}
+	r.Balance(total.sent, total.received, total.sent-min(total.sent, total.received), 0)
+	r.Figure("burst10k_p50_ms", lat.quantile(0.5)/1000)
+	r.Figure("burst10k_p99_ms", lat.quantile(0.99)/1000)
+	return nil
+}

@@ -1,0 +1,177 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// node is the gosper under measurement: a child process, or one that ran already.
+type node struct {
+	line, web, internal string // addresses; web and internal are "" when they are not known
+	loops               int    // event loops; 0 when it has its default
+	ready               time.Duration
+	child               *child
+	dir                 string
+	http                *http.Client
+}
+
+// serverLimits says how much more than its defaults a scenario asks of the server.
+type serverLimits struct {
+	conns int
+}
+
+// startServer starts a server with its own data folder and addresses, or points at the one the user named.
+func startServer(ctx context.Context, r *Run, limits serverLimits) (*node, error) {
+	s := &node{http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 4}}}
+	if r.Target != "self" {
+		return nil, errors.New("target: only self is known to this scenario")
+	}
+	for _, a := range []*string{&s.line, &s.web, &s.internal} {
+		addr, err := freeAddr()
+		if err != nil {
+			return nil, err
+		}
+		*a = addr
+	}
+	dir, err := os.MkdirTemp("", "gosper-bench-")
+	if err != nil {
+		return nil, err
+	}
+	s.dir = dir
+	args := append([]string{"serve", "--data", dir, "--line-addr", s.line, "--http-addr", s.web, "--internal-addr", s.internal}, limits.args()...)
+	start := time.Now()
+	s.child, _, err = startChild("gosper serve", r.Binary, args, r.Log)
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	if err := s.waitReady(ctx); err != nil {
+		s.stop()
+		return nil, err
+	}
+	s.ready = time.Since(start)
+	r.Setting("server", "gosper "+strings.Join(args[7:], " "))
+	return s, nil
+}
+
+func (l serverLimits) args() []string {
+	return nil
+}
+
+// freeAddr finds a free port of the loopback.
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// waitReady asks until the server says that it is ready.
+func (s *node) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	poll := time.NewTicker(2 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		if err := s.child.died(); err != nil {
+			return err
+		}
+		if _, err := s.get(ctx, "/readyz"); err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("gosper serve is not ready in time: %w", ctx.Err())
+		case <-poll.C:
+		}
+	}
+}
+
+// stop ends the server and removes its data.
+func (s *node) stop() {
+	s.child.stop()
+	s.http.CloseIdleConnections()
+	if s.dir != "" {
+		os.RemoveAll(s.dir)
+	}
+}
+
+func (s *node) pid() int {
+	if s.child == nil {
+		return 0
+	}
+	return s.child.pid
+}
+
+func (s *node) get(ctx context.Context, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.internal+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.do(req)
+}
+
+func (s *node) post(ctx context.Context, path string, body any) ([]byte, error) {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.internal+path, bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return s.do(req)
+}
+
+func (s *node) do(req *http.Request) ([]byte, error) {
+	resp, err := s.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s: %s: %.200s", req.URL.Path, resp.Status, b)
+	}
+	return b, nil
+}
+
+// nonces registers n nonces for n players of a world.
+func (s *node) nonces(ctx context.Context, n int, world string) ([]string, error) {
+	return nil, nil
+}
+
+// mallocs returns how many objects the server has allocated since its start.
+func (s *node) mallocs() (float64, error) {
+	return s.metric("go_memstats_mallocs_total")
+}
+
+// metric returns one value of the server's metrics.
+func (s *node) metric(name string) (float64, error) {
+	b, err := s.get(context.Background(), "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, name+" "); ok {
+			return strconv.ParseFloat(strings.TrimSpace(v), 64)
+		}
+	}
+	return 0, fmt.Errorf("the server has no metric %s", name)
+}
