@@ -1,0 +1,45 @@
+# The targets people remember. `make help` lists them; `make test` is the whole check, and CI runs the same.
+
+GO      ?= go
+PKG     ?= ./...
+FUZZ    ?= 10s
+ARGS    ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race fuzz lint bench e2e crash soak docs
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## ./gosper, a small static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o gosper ./cmd/gosper
+
+run: ## a node with everything embedded, data in ./gosper-data (ARGS='--http-addr :8088' for more)
+	$(GO) run ./cmd/gosper serve $(ARGS)
+
+test: ## everything: format, vet, staticcheck, arm64, tests, race detector, a short fuzz of each target
+	.ci/test all
+
+race: ## tests with the race detector
+	.ci/test race
+
+fuzz: ## every fuzz target for FUZZ (default 10s)
+	FUZZ=$(FUZZ) .ci/test fuzz
+
+lint: ## format, vet (amd64 and arm64), staticcheck
+	.ci/test lint
+
+bench: ## load scenarios against a server of their own (ARGS='echo --json')
+	$(GO) run ./cmd/gosper bench $(or $(ARGS),all --quick)
+
+e2e: ## the page in Chromium against the built binary
+	$(GO) test -count=1 $(ARGS) ./edge/web/e2e
+
+crash: ## tests that kill, cut and damage, again and again
+	$(GO) test -count=5 -run 'Crash|Kill|Cut|Restart|Damage|Fault' $(PKG)
+
+soak: ## the concurrent packages 20 times with 1, 2 and 4 processors and the race detector
+	$(GO) test -race -count=20 -cpu=1,2,4 -timeout 60m ./edge/... ./broker/...
+
+docs: ## the options, as the documentation lists them
+	$(GO) run ./cmd/gosper config docs

@@ -1,0 +1,80 @@
+// @ts-check
+/** The screens of the page (one is shown at a time) and what all forms share. */
+import { CallError } from '/gosper.js';
+
+/** @param {string} id @returns {any} the element of that id */
+export const byID = (id) => document.getElementById(id);
+
+/** The id of the screen that is shown, '' before the first. */
+export function shown() {
+  return document.querySelector('.screen:not([hidden])')?.id ?? '';
+}
+
+/**
+ * Shows one screen and puts the focus where its work begins: the first empty field, else the title, so that a screen
+ * reader says where the player is now.
+ * @param {string} id
+ */
+export function show(id) {
+  if (shown() === id) return;
+  for (const screen of document.querySelectorAll('.screen')) /** @type {HTMLElement} */ (screen).hidden = screen.id !== id;
+  const screen = byID(id);
+  for (const problem of screen.querySelectorAll('.problem')) problem.textContent = '';
+  const field = [...screen.querySelectorAll('input:not([readonly])')].find((input) => !input.value && !input.closest('[hidden]'));
+  (field ?? screen.querySelector('h2'))?.focus();
+  document.body.dataset.screen = id;
+}
+
+/**
+ * Runs work when the form is sent: one run at a time, what goes wrong is said in the form, the focus goes to the first field.
+ * @param {HTMLFormElement} form
+ * @param {(fields: Record<string, string>) => Promise<void>} work
+ */
+export function onSubmit(form, work) {
+  const problem = /** @type {HTMLElement} */ (form.querySelector('.problem'));
+  const button = /** @type {HTMLButtonElement} */ (form.querySelector('.primary'));
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    if (button.disabled) return;
+    button.disabled = true;
+    problem.textContent = '';
+    try {
+      const fields = [...new FormData(form)].map(([name, value]) => [name, String(value).trim()]);
+      await work(Object.fromEntries(fields));
+    } catch (error) {
+      problem.textContent = explain(error);
+      /** @type {HTMLElement|null} */ (form.querySelector('input:not([readonly])'))?.focus();
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
+/** What went wrong, for people. @param {unknown} error */
+export function explain(error) {
+  if (error instanceof CallError) return error.message;
+  console.error(error);
+  return 'Something went wrong on this page.';
+}
+
+/** A small element with text. Text is always set as text. @param {string} tag @param {string} className @param {string} [text] */
+export function make(tag, className, text = '') {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.textContent = text;
+  return element;
+}
+
+/** A hue of its own for every name, the same on every page. @param {string} name */
+export function hue(name) {
+  let hash = 0;
+  for (const character of name) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;
+  return hash % 360;
+}
+
+/** Shows the first letter of a name on a disc of the name's colour. @param {HTMLElement} disc @param {string} name */
+export function avatar(disc, name) {
+  disc.textContent = [...name][0] ?? '?';
+  disc.style.background = `hsl(${hue(name)} 45% 38%)`;
+  disc.style.color = '#fff';
+}
