@@ -42,21 +42,6 @@ type Pattern struct {
 	Cells            []Cell
 }
 
-// Bounds is the bounded universe a rule may name behind a colon: "T" for a
-// torus or "P" for a plane, with its sides in cells. A side of 0 is unbounded.
-type Bounds struct {
-	Kind          byte // 'T', 'P', or 0 for none
-	Width, Height int32
-}
-
-// String writes b as it stands behind a rule: ":T30,20", or nothing.
-func (b Bounds) String() string {
-	if b.Kind == 0 {
-		return ""
-	}
-	return fmt.Sprintf(":%c%d,%d", b.Kind, b.Width, b.Height)
-}
-
 // PatternLimits bound what a parser takes from a file. A zero field means its
 // default, [DefaultPatternLimits].
 type PatternLimits struct {

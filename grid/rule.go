@@ -222,3 +222,12 @@ func clip(s string) string {
 	}
 	return s[:most] + "…"
 }
+
+// survivalFirst writes r in the old notation, "23/3".
+func (r Rule) survivalFirst() string {
+	var b strings.Builder
+	writeDigits(&b, r.Survive)
+	b.WriteByte('/')
+	writeDigits(&b, r.Birth)
+	return b.String()
+}
