@@ -1,0 +1,3 @@
+package main
+
+func (a *asm) owners512() {}
