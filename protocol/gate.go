@@ -67,13 +67,13 @@ func ParseGateRequest(line []byte) (GateRequest, error) {
 	return req, nil
 }
 
-// world reads a world's name, written as a string or an integer.
+// world reads a world's name, written as a string or as an integer that is not negative.
 func (s *scanner) world() (string, error) {
 	var name string
-	if c := s.peek(); c == '"' {
+	if s.peek() == '"' {
 		name = s.str().string()
-	} else {
-		name = string(s.raw(1))
+	} else if raw := s.raw(1); isUint(raw) {
+		name = string(raw)
 	}
 	if !ValidName(name) {
 		return "", ErrBadGate

@@ -89,3 +89,8 @@ func parseUint(b []byte) (uint64, bool) {
 	}
 	return v, true
 }
+
+func isUint(b []byte) bool {
+	_, ok := parseUint(b)
+	return ok
+}
