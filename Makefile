@@ -41,5 +41,5 @@ crash: ## tests that kill, cut and damage, again and again
 soak: ## the concurrent packages 20 times with 1, 2 and 4 processors and the race detector
 	$(GO) test -race -count=20 -cpu=1,2,4 -timeout 60m ./edge/... ./broker/...
 
-docs: ## the options, as the documentation lists them
-	$(GO) run ./cmd/gosper config docs
+docs: ## write the tables of cmd/gosper/REFERENCE.md from the code
+	$(GO) test -count=1 -run '^TestReference$$' ./cmd/gosper -args -rewrite

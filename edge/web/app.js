@@ -248,6 +248,6 @@ document.addEventListener('keydown', (event) => {
 // ---- start ----
 
 new LifeCanvas(byID('backdrop'), { cell: 10, left: 2, top: 8 });
-new LifeCanvas(byID('stage-life'), { cell: 7, left: 3, top: 2 });
+new LifeCanvas(byID('stage-life'), { cell: 7, left: 14, top: 1 });
 show(node.session || location.search.includes('nonce=') ? 'back' : 'welcome');
 node.open();

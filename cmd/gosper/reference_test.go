@@ -1,0 +1,98 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"gosper/edge"
+	"gosper/protocol"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the tables of REFERENCE.md anew")
+
+// table is one table of REFERENCE.md, made from the code. It stands between the lines <!-- name --> and <!-- end -->.
+type table struct {
+	name string
+	head []string
+	rows [][]string
+}
+
+func referenceTables() []table {
+	return []table{limitRows(), closeRows(), statusRows()}
+}
+
+func limitRows() table {
+	t := table{name: "limits", head: []string{"limit", "default", "unit", "meaning", "who exceeds it"}}
+	for _, l := range edge.LimitsTable() {
+		t.rows = append(t.rows, []string{"`" + l.Name + "`", l.Default, l.Unit, l.Doc, l.Code})
+	}
+	return t
+}
+
+func closeRows() table {
+	t := table{name: "close codes", head: []string{"code", "name", "meaning", "reconnect"}}
+	for _, c := range protocol.CloseCodes() {
+		reconnect := "no"
+		if c.Reconnect {
+			reconnect = "yes"
+		}
+		t.rows = append(t.rows, []string{fmt.Sprint(uint16(c.Code)), "`" + c.Name + "`", c.Meaning, reconnect})
+	}
+	return t
+}
+
+func statusRows() table {
+	t := table{name: "statuses", head: []string{"status", "name", "meaning"}}
+	for _, s := range protocol.Statuses() {
+		t.rows = append(t.rows, []string{fmt.Sprint(int(s.Status)), "`" + s.Name + "`", s.Meaning})
+	}
+	return t
+}
+
+// markdown renders the table.
+func (t table) markdown() string {
+	var b strings.Builder
+	line := func(cells []string) {
+		for _, cell := range cells {
+			b.WriteString("| " + strings.ReplaceAll(strings.ReplaceAll(cell, "|", `\|`), "\n", " ") + " ")
+		}
+		b.WriteString("|\n")
+	}
+	line(t.head)
+	b.WriteString(strings.Repeat("|---", len(t.head)) + "|\n")
+	for _, row := range t.rows {
+		line(row)
+	}
+	return b.String()
+}
+
+// Goal: the tables of REFERENCE.md say what the code does. Method: make each table from the code and compare; `make docs`
+// writes them.
+func TestReference(t *testing.T) {
+	const name = "REFERENCE.md"
+	read, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(read)
+	for _, table := range referenceTables() {
+		head, rest, ok := strings.Cut(text, "<!-- "+table.name+" -->\n")
+		old, after, closed := strings.Cut(rest, "<!-- end -->\n")
+		if !ok || !closed {
+			t.Fatalf("%s has no place for the table of %s", name, table.name)
+		}
+		now := table.markdown()
+		if old != now && !*rewrite {
+			t.Errorf("%s: the table of %s is not what the code says; run make docs.\n%s", name, table.name, now)
+		}
+		text = head + "<!-- " + table.name + " -->\n" + now + "<!-- end -->\n" + after
+	}
+	if *rewrite {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package e2e
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binary is the built program, made once for all tests of the package and removed by TestMain.
+var binary struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func gosper(t *testing.T) string {
+	t.Helper()
+	binary.once.Do(func() {
+		if binary.dir, binary.err = os.MkdirTemp("", "gosper-e2e-"); binary.err != nil {
+			return
+		}
+		build := exec.Command("go", "build", "-o", filepath.Join(binary.dir, "gosper"), "gosper/cmd/gosper")
+		if output, err := build.CombinedOutput(); err != nil {
+			binary.err = fmt.Errorf("%w\n%s", err, output)
+		}
+	})
+	if binary.err != nil {
+		t.Fatalf("building the server: %v", binary.err)
+	}
+	return filepath.Join(binary.dir, "gosper")
+}
+
+// server is a node in a process of its own, on ports and with a data folder that survive a restart.
+type server struct {
+	t                    *testing.T
+	data                 string
+	line, http, internal string
+	process              *exec.Cmd
+	output               *bytes.Buffer
+	ended                chan struct{}
+}
+
+// newServer starts a node and waits until it is ready.
+func newServer(t *testing.T) *server {
+	t.Helper()
+	s := &server{t: t, data: t.TempDir(), line: freePort(t), http: freePort(t), internal: freePort(t)}
+	s.start()
+	t.Cleanup(func() {
+		s.kill()
+		if t.Failed() {
+			t.Logf("the server said:\n%s", tail(s.output.String(), 4000))
+		}
+	})
+	return s
+}
+
+func (s *server) start() {
+	s.t.Helper()
+	s.output = &bytes.Buffer{}
+	s.process = exec.Command(gosper(s.t), "serve", "--data", s.data,
+		"--line-addr", s.line, "--http-addr", s.http, "--internal-addr", s.internal)
+	s.process.Stdout, s.process.Stderr = s.output, s.output
+	if err := s.process.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.ended = make(chan struct{})
+	go func(process *exec.Cmd, ended chan struct{}) {
+		_ = process.Wait() // a killed process always ends with an error
+		close(ended)
+	}(s.process, s.ended)
+	eventually(s.t, "the server is ready", func() bool {
+		select {
+		case <-s.ended:
+			s.t.Fatalf("the server ended at once:\n%s", s.output)
+		default:
+		}
+		answer, err := http.Get("http://" + s.internal + "/readyz")
+		if err != nil {
+			return false
+		}
+		answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
+}
+
+// kill ends the process with SIGKILL and waits for its end.
+func (s *server) kill() {
+	_ = s.process.Process.Signal(syscall.SIGKILL) // it may have ended already
+	<-s.ended
+}
+
+func (s *server) url() string { return "http://" + s.http + "/" }
+
+// nonce registers a nonce for a player without account, as a trusted service does.
+func (s *server) nonce(world, name, family string) string {
+	s.t.Helper()
+	nonce := fmt.Sprintf("nonce-%d-%s", time.Now().UnixNano(), name)
+	body, _ := json.Marshal(map[string]any{"nonce": nonce, "payload": map[string]string{"world": world, "gn": name, "fn": family}})
+	answer, err := http.Post("http://"+s.internal+"/register_nonce", "application/json", bytes.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		s.t.Fatalf("register_nonce: %s", answer.Status)
+	}
+	return nonce
+}
+
+// run runs a sub-command of the binary and returns what it prints.
+func (s *server) run(args ...string) string {
+	s.t.Helper()
+	output, err := exec.Command(gosper(s.t), args...).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("gosper %s: %v\n%s", strings.Join(args, " "), err, output)
+	}
+	return string(output)
+}
+
+// phone is a raw client of the line door.
+type phone struct {
+	t     *testing.T
+	conn  net.Conn
+	lines *bufio.Reader
+}
+
+// phone dials the line door and registers.
+func (s *server) phone(world, name, family string) *phone {
+	s.t.Helper()
+	conn, err := net.Dial("tcp", s.line)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { conn.Close() })
+	p := &phone{t: s.t, conn: conn, lines: bufio.NewReader(conn)}
+	p.say("00REGISTER" + s.nonce(world, name, family))
+	p.expect("00000000OK")
+	return p
+}
+
+func (p *phone) say(line string) {
+	p.t.Helper()
+	if _, err := p.conn.Write([]byte(line + "\r\n")); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// expect reads the next line, which must be this one.
+func (p *phone) expect(line string) {
+	p.t.Helper()
+	if err := p.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		p.t.Fatal(err)
+	}
+	got, err := p.lines.ReadString('\n')
+	if err != nil || got != line+"\r\n" {
+		p.t.Fatalf("the phone read %q (%v), want %q", got, err, line)
+	}
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// eventually waits until a condition of another process holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	end := time.After(patience)
+	for !holds() {
+		select {
+		case <-again.C:
+		case <-end:
+			t.Fatalf("never true: %s", what)
+		}
+	}
+}
+
+func tail(s string, n int) string { return s[max(0, len(s)-n):] }
