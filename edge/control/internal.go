@@ -1,0 +1,97 @@
+package control
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+	"github.com/valyala/fasthttp/pprofhandler"
+
+	"gosper/protocol"
+)
+
+// endpoint is one path of the internal server.
+type endpoint struct {
+	method string
+	open   bool // without a token: for the probes of an orchestrator
+	run    func(*Server, *fasthttp.RequestCtx)
+}
+
+// endpoints of the internal server, but for /debug/pprof/.
+var endpoints = map[string]endpoint{
+	"/issue_token":       {"POST", false, (*Server).issueToken},
+	"/validate_token":    {"POST", false, (*Server).validateToken},
+	"/register_nonce":    {"POST", false, (*Server).registerNonce},
+	"/redeem_nonce":      {"POST", false, (*Server).redeemNonce},
+	"/metrics":           {"GET", false, (*Server).metrics},
+	"/healthz":           {"GET", true, (*Server).health},
+	"/readyz":            {"GET", true, (*Server).ready},
+	"/admin/publish":     {"POST", false, (*Server).publish},
+	"/admin/tail":        {"GET", false, (*Server).tail},
+	"/admin/drain":       {"POST", false, (*Server).drain},
+	"/admin/mail/outbox": {"GET", false, (*Server).outbox},
+	"/admin/mail/sent":   {"POST", false, (*Server).outboxSent},
+}
+
+// serveInternal answers services and operators.
+func (s *Server) serveInternal(ctx *fasthttp.RequestCtx) {
+	p := string(ctx.Path())
+	e, known := endpoints[p]
+	if !known && strings.HasPrefix(p, "/debug/pprof/") {
+		e, known = endpoint{"GET", false, profile}, true
+	}
+	switch {
+	case !s.trusted(ctx, e.open):
+	case !known:
+		fail(ctx, fasthttp.StatusNotFound, protocol.StatusUnknown, "there is nothing here")
+	case string(ctx.Method()) != e.method:
+		ctx.Response.Header.Set("Allow", e.method)
+		fail(ctx, fasthttp.StatusMethodNotAllowed, protocol.StatusUnknown, "use "+e.method)
+	default:
+		e.run(s, ctx)
+	}
+}
+
+func profile(_ *Server, ctx *fasthttp.RequestCtx) { pprofhandler.PprofHandler(ctx) }
+
+// trusted answers whoever may not use the internal server, and returns false then. With a token, the token decides.
+// Without one the server listens on loopback only; a browser on this machine must not be made to use it by a foreign
+// page, so requests that come from pages, or ask for another host, are refused.
+func (s *Server) trusted(ctx *fasthttp.RequestCtx, open bool) bool {
+	if open {
+		return true
+	}
+	h := &ctx.Request.Header
+	if s.config.Token != "" {
+		token, ok := bearer(h)
+		if ok && sameSecret(token, s.config.Token) {
+			return true
+		}
+		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
+		fail(ctx, fasthttp.StatusUnauthorized, protocol.StatusInvalidToken, "bearer token is needed")
+		return false
+	}
+	if len(h.Peek("Origin")) > 0 || len(h.Peek("Sec-Fetch-Site")) > 0 && string(h.Peek("Sec-Fetch-Site")) != "none" || !loopbackHost(string(h.Host())) {
+		fail(ctx, fasthttp.StatusForbidden, protocol.StatusRefused, "not for web pages")
+		return false
+	}
+	return true
+}
+
+// sameSecret compares in a time that tells nothing about where two texts differ or how long they are.
+func sameSecret(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+// loopbackHost says whether a Host header names this machine's loopback.
+func loopbackHost(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	ip := net.ParseIP(host)
+	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,195 @@
+package node
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"gosper/edge"
+	"gosper/edge/control"
+	"gosper/edge/module"
+)
+
+// Options is everything that can be said about a node. DefaultOptions returns all defaults; Settings names each field
+// for flags, environment, files and documents; Validate names the first field that cannot be.
+type Options struct {
+	Data string // folder of everything that lasts
+
+	LineAddr     string // "" closes a port
+	HTTPAddr     string
+	InternalAddr string
+	TLSLineAddr  string
+	HTTPSAddr    string
+	TLSCert      string
+	TLSKey       string
+	ProxyFrom    []netip.Prefix
+	Origins      []string
+
+	Secret        Secret // signs tokens; empty: the one in SecretFile
+	SecretFile    string // empty: <data>/secret, made at the first start
+	InternalToken Secret
+
+	Loops        int
+	Functions    module.Options
+	Limits       edge.Limits
+	HTTP         control.Limits
+	DrainTimeout time.Duration
+
+	FreeDisk      int64         // bytes of the disk below which nothing more is written
+	CommitTimeout time.Duration // a commit that takes longer is answered with an error
+
+	LogLevel  slog.Level
+	LogFormat string // "text" or "json"
+}
+
+// Secret is a text that never shows itself when it is printed or logged.
+type Secret string
+
+// String hides the secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "(hidden)"
+}
+
+// LogValue hides the secret in logs.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// DefaultOptions returns the options of a node that was told nothing.
+func DefaultOptions() Options {
+	return Options{
+		Data:          "gosper-data",
+		LineAddr:      ":9000",
+		HTTPAddr:      ":8080",
+		InternalAddr:  "127.0.0.1:8000",
+		Functions:     module.DefaultOptions(),
+		Limits:        edge.DefaultLimits(),
+		HTTP:          control.DefaultLimits(),
+		DrainTimeout:  30 * time.Second,
+		FreeDisk:      64 << 20,
+		CommitTimeout: 10 * time.Second,
+		LogFormat:     "text",
+	}
+}
+
+// Validate returns an error that names the first option that cannot be.
+func (o *Options) Validate() error {
+	for _, check := range []func() error{o.checkAddrs, o.checkTLS, o.checkSecrets, o.checkOrigins, o.checkRest} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	if err := o.Functions.Validate(); err != nil {
+		return fmt.Errorf("functions: %w", err)
+	}
+	if err := o.Limits.Validate(); err != nil {
+		return fmt.Errorf("limit-%w", err)
+	}
+	return nil
+}
+
+func (o *Options) checkAddrs() error {
+	seen := make(map[string]string)
+	for _, a := range []struct{ name, addr string }{
+		{"line-addr", o.LineAddr}, {"http-addr", o.HTTPAddr}, {"internal-addr", o.InternalAddr},
+		{"tls-line-addr", o.TLSLineAddr}, {"https-addr", o.HTTPSAddr},
+	} {
+		if a.addr == "" {
+			continue
+		}
+		_, port, err := net.SplitHostPort(a.addr)
+		if err != nil {
+			return fmt.Errorf("%s: %q is not host:port", a.name, a.addr)
+		}
+		if _, err := net.LookupPort("tcp", port); err != nil {
+			return fmt.Errorf("%s: %q is not a port", a.name, port)
+		}
+		if other := seen[a.addr]; other != "" && port != "0" {
+			return fmt.Errorf("%s: %s has the same address", a.name, other)
+		}
+		seen[a.addr] = a.name
+	}
+	if o.LineAddr == "" && o.HTTPAddr == "" && o.TLSLineAddr == "" && o.HTTPSAddr == "" {
+		return errors.New("line-addr: every client port is closed")
+	}
+	return nil
+}
+
+func (o *Options) checkTLS() error {
+	switch {
+	case (o.TLSCert == "") != (o.TLSKey == ""):
+		return errors.New("tls-cert: tls-cert and tls-key belong together")
+	case o.TLSLineAddr != "" && o.TLSCert == "":
+		return errors.New("tls-line-addr: needs tls-cert and tls-key")
+	case o.HTTPSAddr != "" && o.TLSCert == "":
+		return errors.New("https-addr: needs tls-cert and tls-key")
+	}
+	return nil
+}
+
+// loadTLS reads the certificate; nil without one.
+func (o *Options) loadTLS() (*tls.Config, error) {
+	if o.TLSCert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(o.TLSCert, o.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("tls-cert: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
+}
+
+func (o *Options) checkSecrets() error {
+	if o.Secret != "" && len(o.Secret) < module.MinSecret {
+		return fmt.Errorf("secret: needs at least %d bytes", module.MinSecret)
+	}
+	if o.InternalAddr != "" && o.InternalToken == "" && !loopback(o.InternalAddr) {
+		return errors.New("internal-token: needed because internal-addr is not on loopback")
+	}
+	return nil
+}
+
+// loopback says whether an address can be reached from this machine only.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+func (o *Options) checkOrigins() error {
+	for _, origin := range o.Origins {
+		u, err := url.Parse(origin)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Scheme+"://"+u.Host != origin {
+			return fmt.Errorf("origins: %q is not like https://play.example.com", origin)
+		}
+	}
+	return nil
+}
+
+func (o *Options) checkRest() error {
+	switch {
+	case o.Data == "" || strings.ContainsRune(o.Data, 0):
+		return errors.New("data: needs a folder")
+	case o.Loops < 0 || o.Loops > 64:
+		return errors.New("loops: must be 0 to 64")
+	case o.DrainTimeout <= 0:
+		return errors.New("drain-timeout: must be positive")
+	case o.FreeDisk < 0:
+		return errors.New("free-disk: must not be negative")
+	case o.CommitTimeout <= 0:
+		return errors.New("commit-timeout: must be positive")
+	case o.LogFormat != "text" && o.LogFormat != "json":
+		return errors.New("log-format: must be text or json")
+	}
+	return nil
+}
