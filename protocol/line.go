@@ -97,12 +97,20 @@ const (
 	crWord   = lowBits * '\r'
 )
 
-// checkText says whether p, which has no LF, is UTF-8 without CR. It reads eight bytes a step and looks at runes only
+// checkText says whether p, which has no LF, is UTF-8 without CR. It reads up to 32 bytes a step and looks at runes only
 // when a byte is not ASCII.
 func checkText(p []byte) error {
 	rest := p
+	for len(rest) >= 32 {
+		w := rest[:32:32]
+		if suspect(binary.LittleEndian.Uint64(w))|suspect(binary.LittleEndian.Uint64(w[8:]))|
+			suspect(binary.LittleEndian.Uint64(w[16:]))|suspect(binary.LittleEndian.Uint64(w[24:])) != 0 {
+			return checkRunes(p)
+		}
+		rest = rest[32:]
+	}
 	for len(rest) >= 8 {
-		if w := binary.LittleEndian.Uint64(rest); suspect(w) {
+		if suspect(binary.LittleEndian.Uint64(rest)) != 0 {
 			return checkRunes(p)
 		}
 		rest = rest[8:]
@@ -115,10 +123,10 @@ func checkText(p []byte) error {
 	return nil
 }
 
-// suspect reports whether a byte of w may be CR or is not ASCII. It may say yes too often, never too seldom.
-func suspect(w uint64) bool {
+// suspect is not 0 when a byte of w may be CR or is not ASCII. It may be so too often, never too seldom.
+func suspect(w uint64) uint64 {
 	x := w ^ crWord
-	return (w|(x-lowBits)&^x)&highBits != 0
+	return (w | (x-lowBits)&^x) & highBits
 }
 
 func checkRunes(p []byte) error {

@@ -227,7 +227,7 @@ func TestCheckText(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	alphabet := []string{"a", "é", "€", "😀", "\r", "\xff", "\x00", "\x0c", "\x0e", "\x8d"}
 	for range 20000 {
-		p := bytes.Repeat([]byte("a"), random.IntN(24))
+		p := bytes.Repeat([]byte("a"), random.IntN(80))
 		if len(p) > 0 {
 			at := random.IntN(len(p))
 			p = append(p[:at:at], append([]byte(alphabet[random.IntN(len(alphabet))]), p[at:]...)...)
