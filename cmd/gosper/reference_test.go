@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"gosper/edge"
+	"gosper/edge/node"
 	"gosper/protocol"
 )
 
@@ -21,7 +22,28 @@ type table struct {
 }
 
 func referenceTables() []table {
-	return []table{limitRows(), closeRows(), statusRows()}
+	return []table{optionRows(), limitRows(), closeRows(), statusRows()}
+}
+
+// optionRows leaves the options of limits to the table of limits.
+func optionRows() table {
+	t := table{name: "options", head: []string{"option", "default", "meaning"}}
+	group := ""
+	for _, s := range node.Settings() {
+		if strings.HasPrefix(s.Name, "limit-") {
+			continue
+		}
+		if s.Group != group {
+			group = s.Group
+			t.rows = append(t.rows, []string{"**" + group + "**", "", ""})
+		}
+		value := s.Default
+		if value != "" {
+			value = "`" + value + "`"
+		}
+		t.rows = append(t.rows, []string{"`" + s.Name + "`", value, s.Help})
+	}
+	return t
 }
 
 func limitRows() table {

@@ -62,14 +62,18 @@ export function accountScreens(node, then) {
     then.loggedIn(username);
   });
 
-  byID('logout').addEventListener('click', async () => {
-    try {
-      await node.call('/user/logout');
-    } finally {
-      node.forget();
-      then.loggedOut();
-    }
-  });
+  byID('logout').addEventListener('click', () => logOut(node, then.loggedOut));
+}
+
+/**
+ * Ends the login. Without a link the node is not told: its token ends by itself, and this browser forgets it now.
+ * @param {import('/gosper.js').Connection} node
+ * @param {() => void} loggedOut
+ */
+export async function logOut(node, loggedOut) {
+  await node.call('/user/logout').catch(() => {});
+  node.forget();
+  loggedOut();
 }
 
 /** @param {string} username so that a password manager keeps the two together */

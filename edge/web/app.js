@@ -1,7 +1,7 @@
 // @ts-check
 /** The page: one connection, the screens around it, and who gets which push. */
 import { Connection, State } from '/gosper.js';
-import { accountScreens } from '/account.js';
+import { accountScreens, logOut } from '/account.js';
 import { LifeCanvas } from '/life.js';
 import { People } from '/people.js';
 import { avatar, byID, explain, onSubmit, show, shown } from '/screens.js';
@@ -27,6 +27,7 @@ let here = null;
 // ---- connection ----
 
 node.on('state', ({ state, code, retryIn }) => {
+  /** @type {Record<string, string>} */
   const words = {
     [State.idle]: 'Not connected',
     [State.connecting]: 'Connecting…',
@@ -191,6 +192,11 @@ onSubmit(byID('family-form'), async ({ family }) => {
 byID('change-world').addEventListener('click', () => {
   byID('account').open = false;
   askPlace('');
+});
+
+byID('leave-enter').addEventListener('click', () => {
+  if (here) show('talk');
+  else logOut(node, loggedOut);
 });
 
 // ---- tabs ----

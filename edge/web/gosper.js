@@ -172,7 +172,7 @@ export class Connection {
   #lastHeard = 0;
 
   // What lasts from link to link.
-  #state = State.idle;
+  /** @type {string} */ #state = State.idle;
   #positions = new Positions();
   #token;
   #nextID = 1;

@@ -36,7 +36,8 @@ export class Room {
     this.#node = node;
     this.#family = family;
     this.#log = /** @type {HTMLElement} */ (root.querySelector('.log'));
-    [this.#list, this.#pendingList] = root.querySelectorAll('.lines');
+    this.#list = /** @type {HTMLElement} */ (root.querySelector('.lines:not(.pending)'));
+    this.#pendingList = /** @type {HTMLElement} */ (root.querySelector('.pending'));
     this.#badge = /** @type {HTMLElement} */ (tab.querySelector('.badge'));
     const form = /** @type {HTMLFormElement} */ (root.querySelector('.say'));
     this.#field = /** @type {HTMLInputElement} */ (form.elements.namedItem('text'));

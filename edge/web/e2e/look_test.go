@@ -118,10 +118,8 @@ func TestScreenshots(t *testing.T) {
 	ada.shoot(filepath.Join(folder, "talk-desktop.png"))
 	ada.view(390, 760, "dark")
 	ada.shoot(filepath.Join(folder, "talk-phone.png"))
-	newcomer := newPage(t)
+	newcomer := s.open()
 	newcomer.view(390, 760, "light")
-	newcomer.run(chromedp.Navigate(s.url()))
-	newcomer.until(`document.getElementById('state').dataset.state === 'open'`)
 	newcomer.shoot(filepath.Join(folder, "welcome-phone.png"))
 }
 

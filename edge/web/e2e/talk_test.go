@@ -16,17 +16,15 @@ var brokenLink = []string{"WebSocket connection to", "ERR_CONNECTION", "net::ERR
 // guest opens the page and walks in as a guest.
 func (s *server) guest(name, family string, allowed ...string) *page {
 	s.t.Helper()
-	p := newPage(s.t, allowed...)
-	p.run(chromedp.Navigate(s.url()))
-	p.until(`document.getElementById('state').dataset.state === 'open' && !document.getElementById('welcome').hidden`)
+	p := s.open(allowed...)
 	p.run(chromedp.Click(`#guest-form button`, chromedp.ByQuery))
-	p.until(`!document.getElementById('enter').hidden`)
+	p.on("enter")
 	p.run(
 		chromedp.SetValue(`#enter-form [name=name]`, name, chromedp.ByQuery),
 		chromedp.SetValue(`#enter-form [name=family]`, family, chromedp.ByQuery),
 		chromedp.Click(`#enter-form .primary`, chromedp.ByQuery),
 	)
-	p.until(`!document.getElementById('talk').hidden`)
+	p.on("talk")
 	return p
 }
 
@@ -209,9 +207,7 @@ func TestTextIsText(t *testing.T) {
 func TestKeyboard(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	p := newPage(t)
-	p.run(chromedp.Navigate(s.url()))
-	p.until(`document.getElementById('state').dataset.state === 'open'`)
+	p := s.open()
 	focus := func(condition string) {
 		t.Helper()
 		p.until(`((e) => ` + condition + `)(document.activeElement)`)
