@@ -1,0 +1,39 @@
+package memory_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"gosper/broker"
+	"gosper/broker/brokertest"
+	"gosper/broker/memory"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// The memory engines pass the suites that every engine passes.
+
+func TestBus(t *testing.T) {
+	brokertest.RunBus(t, func(t *testing.T) broker.Bus {
+		b := memory.NewBus(memory.BusOptions{})
+		t.Cleanup(func() { b.Close() })
+		return b
+	})
+}
+
+func TestRegistry(t *testing.T) {
+	brokertest.RunRegistry(t, func(t *testing.T) broker.Registry {
+		r := memory.NewRegistry()
+		t.Cleanup(func() { r.Close() })
+		return r
+	})
+}
+
+func TestStore(t *testing.T) {
+	brokertest.RunStore(t, func(t *testing.T) broker.Store {
+		s := memory.NewStore()
+		t.Cleanup(func() { s.Close() })
+		return s
+	})
+}

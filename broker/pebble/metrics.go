@@ -1,0 +1,43 @@
+package pebble
+
+import (
+	"github.com/VictoriaMetrics/metrics"
+
+	"gosper/broker"
+)
+
+// Metrics names the metric families of this package with their help texts. They count over all databases of the process.
+var Metrics = []broker.Metric{
+	{Name: "gosper_broker_commits_total", Help: "Batches that were committed to disk."},
+	{Name: "gosper_broker_writes_total", Help: "Writes that were committed, many of them in one batch."},
+	{Name: "gosper_broker_batch_writes", Help: "Writes in one batch."},
+	{Name: "gosper_broker_commit_seconds", Help: "Time from taking a batch from the queue to its answers, fsync included."},
+	{Name: "gosper_broker_fsync_seconds", Help: "Time of one fsync of the write-ahead log."},
+	{Name: "gosper_broker_queue_depth", Help: "Writes waiting for the committer or being committed."},
+	{Name: "gosper_broker_refused_total", Help: "Writes that were refused, by reason: busy, closed, disk_full, timeout."},
+	{Name: "gosper_broker_stalls_total", Help: "Commits that exceeded the commit time-out."},
+	{Name: "gosper_broker_background_errors_total", Help: "Errors of flushes and compactions, which Pebble retries by itself."},
+	{Name: "gosper_broker_free_bytes", Help: "Free space of the store's disk when it was last looked at."},
+	{Name: "gosper_broker_history_bytes", Help: "Memory of the bus histories that are loaded."},
+}
+
+// The metrics themselves, kept in variables so that no write looks one up.
+var (
+	commitsTotal     = metrics.NewCounter("gosper_broker_commits_total")
+	writesTotal      = metrics.NewCounter("gosper_broker_writes_total")
+	batchWrites      = metrics.NewPrometheusHistogramExt("gosper_broker_batch_writes", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024})
+	commitSeconds    = metrics.NewPrometheusHistogramExt("gosper_broker_commit_seconds", diskBuckets)
+	fsyncSeconds     = metrics.NewPrometheusHistogramExt("gosper_broker_fsync_seconds", diskBuckets)
+	queueDepth       = metrics.NewGauge("gosper_broker_queue_depth", nil)
+	refusedBusy      = metrics.NewCounter(`gosper_broker_refused_total{reason="busy"}`)
+	refusedClosed    = metrics.NewCounter(`gosper_broker_refused_total{reason="closed"}`)
+	refusedDiskFull  = metrics.NewCounter(`gosper_broker_refused_total{reason="disk_full"}`)
+	refusedTimeout   = metrics.NewCounter(`gosper_broker_refused_total{reason="timeout"}`)
+	stallsTotal      = metrics.NewCounter("gosper_broker_stalls_total")
+	backgroundErrors = metrics.NewCounter("gosper_broker_background_errors_total")
+	freeBytes        = metrics.NewGauge("gosper_broker_free_bytes", nil)
+	historyBytes     = metrics.NewGauge("gosper_broker_history_bytes", nil)
+)
+
+// diskBuckets go from a fast virtual disk to one that is about to be given up, in seconds.
+var diskBuckets = []float64{25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 100e-3, 500e-3, 1, 5}

@@ -1,0 +1,71 @@
+package pebble
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"gosper/broker"
+	"gosper/broker/brokertest"
+)
+
+// patience is how long anything in these tests may take that should take a moment.
+const patience = 20 * time.Second
+
+var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
+
+// open opens a database that is closed with the test. A failure of its log fails the test.
+func open(t testing.TB, dir string, o Options) *DB {
+	t.Helper()
+	db, err := Open(dir, testOptions(t, o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// testOptions fills in what keeps a test quiet and small.
+func testOptions(t testing.TB, o Options) Options {
+	if o.Log == nil {
+		o.Log = quiet
+	}
+	if o.Fatal == nil {
+		o.Fatal = func(err error) { t.Errorf("fatal: %v", err) }
+	}
+	if o.MinFree == 0 {
+		o.MinFree = 1 << 20
+	}
+	return o
+}
+
+func within(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// The Pebble engines pass the suites that every engine passes, on the real file system.
+
+func TestBus(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	brokertest.RunBus(t, func(t *testing.T) broker.Bus { return open(t, t.TempDir(), Options{}).Bus() })
+}
+
+func TestRegistry(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	brokertest.RunRegistry(t, func(t *testing.T) broker.Registry { return open(t, t.TempDir(), Options{}).Registry() })
+}
+
+func TestStore(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	brokertest.RunStore(t, func(t *testing.T) broker.Store { return open(t, t.TempDir(), Options{}).Store() })
+}
