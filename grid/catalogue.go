@@ -60,6 +60,18 @@ func (t *Template) Speed() string {
 	return speed + " orthogonal"
 }
 
+// shortName is what t is called in a sentence: "glider", "LWSS".
+func (t *Template) shortName() string {
+	name := t.Name
+	if t.Also != "" {
+		name = t.Also
+	}
+	if len(name) > 1 && name[1] >= 'a' && name[1] <= 'z' {
+		name = strings.ToLower(name[:1]) + name[1:]
+	}
+	return name
+}
+
 // Group is a part of the catalogue.
 type Group struct {
 	Name      string
