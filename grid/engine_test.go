@@ -220,3 +220,74 @@ func TestSettledBoardsWithEdits(t *testing.T) {
 		})
 	}
 }
+
+// Goal: owners are exact with every kernel. Method: soups of many small and
+// large patches, ties included, with edits, against the reference.
+func TestOwnersEqualReference(t *testing.T) {
+	sizes := [][2]int{{1, 1}, {2, 3}, {5, 7}, {64, 64}, {65, 63}, {100, 100}, {128, 128}, {192, 130}, {130, 192}}
+	for _, k := range Kernels() {
+		t.Run(k.String(), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(5, uint64(k)))
+			for _, size := range sizes {
+				for _, topology := range []Topology{Torus, Plane} {
+					for _, owners := range []int{1, 2, 3, 16, 255} {
+						for _, rule := range []Rule{Life, mustRule("36", "23"), mustRule("2", "34")} {
+							o := Options{Width: size[0], Height: size[1], Topology: topology, Rule: rule, Owners: owners, Kernel: k}
+							p := newPair(t, o, fmt.Sprintf("owners %+v", o))
+							p.soup(rng, 0.3, []int{1, 5, 16, 64, 200}[rng.IntN(5)])
+							p.compare()
+							for range 10 {
+								p.step()
+								p.compare()
+								if rng.IntN(3) == 0 {
+									p.edits(rng)
+								}
+							}
+							p.compareOwners()
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+// compareOwners checks the population of every owner.
+func (p *pair) compareOwners() {
+	p.t.Helper()
+	for o := range p.g.opts.Owners {
+		if got, want := p.g.PopulationOf(uint8(o)), p.n.populationOf(uint8(o)); got != int64(want) {
+			p.t.Fatalf("%s: owner %d has %d cells, want %d", p.name, o, got, want)
+		}
+	}
+}
+
+// Goal: owners stay exact while tiles are skipped, go back to one owner, and
+// are edited on settled boards. Method: long runs of sparse soups.
+func TestSettledOwnersWithEdits(t *testing.T) {
+	for _, k := range Kernels() {
+		t.Run(k.String(), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(6, uint64(k)))
+			for _, o := range []Options{
+				{Width: 192, Height: 128, Owners: 16}, {Width: 150, Height: 100, Owners: 5},
+				{Width: 100, Height: 150, Owners: 200, Topology: Plane},
+			} {
+				o.Kernel = k
+				p := newPair(t, o, fmt.Sprintf("settled owners %+v", o))
+				p.soup(rng, 0.1, 20)
+				for gen := range 500 {
+					p.step()
+					if gen%5 == 0 || gen > 450 {
+						p.compare()
+					}
+					if rng.IntN(30) == 0 {
+						p.edits(rng)
+					}
+				}
+				p.compareOwners()
+			}
+		})
+	}
+}

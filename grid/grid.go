@@ -155,7 +155,8 @@ type Grid struct {
 	births  int64    // of the last step
 	deaths  int64    // of the last step
 	byOwner ownerCache
-	touched bool // some bit of edited is set
+	hashSum [2]uint64 // sum of the cached tile hashes of a buffer
+	touched bool      // some bit of edited is set
 }
 
 // New makes an empty grid at generation 0. Its memory, exactly [Size] of the

@@ -38,3 +38,9 @@ func ruleAVX2(j *lifeJob)
 
 //go:noescape
 func ruleMaskedAVX2(j *lifeJob)
+
+//go:noescape
+func majorityAVX512(j *planeJob)
+
+//go:noescape
+func commitAVX512(j *planeJob)

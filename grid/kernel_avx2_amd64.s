@@ -69,8 +69,7 @@ DATA rowMasks<>+496(SB)/8, $0xFFFFFFFFFFFFFFFF
 DATA rowMasks<>+504(SB)/8, $0xFFFFFFFFFFFFFFFF
 GLOBL rowMasks<>(SB), RODATA|NOPTR, $512
 
-// func lifeAVX2(j *lifeJob)
-// One generation of a tile, four rows at a time.
+// lifeAVX2: one generation of a tile, four rows at a time.
 TEXT ·lifeAVX2(SB), 0, $1064-8
 	MOVQ j+0(FP), DI
 	MOVQ 0(DI), R8
@@ -1328,8 +1327,7 @@ TEXT ·lifeAVX2(SB), 0, $1064-8
 	VZEROUPPER
 	RET
 
-// func lifeMaskedAVX2(j *lifeJob)
-// One generation of a tile, four rows at a time.
+// lifeMaskedAVX2: one generation of a tile, four rows at a time.
 TEXT ·lifeMaskedAVX2(SB), 0, $1064-8
 	MOVQ j+0(FP), DI
 	MOVQ 0(DI), R8
@@ -2686,8 +2684,7 @@ TEXT ·lifeMaskedAVX2(SB), 0, $1064-8
 	VZEROUPPER
 	RET
 
-// func ruleAVX2(j *lifeJob)
-// One generation of a tile, four rows at a time.
+// ruleAVX2: one generation of a tile, four rows at a time.
 TEXT ·ruleAVX2(SB), 0, $1064-8
 	MOVQ j+0(FP), DI
 	MOVQ 0(DI), R8
@@ -4970,8 +4967,7 @@ TEXT ·ruleAVX2(SB), 0, $1064-8
 	VZEROUPPER
 	RET
 
-// func ruleMaskedAVX2(j *lifeJob)
-// One generation of a tile, four rows at a time.
+// ruleMaskedAVX2: one generation of a tile, four rows at a time.
 TEXT ·ruleMaskedAVX2(SB), 0, $1064-8
 	MOVQ j+0(FP), DI
 	MOVQ 0(DI), R8

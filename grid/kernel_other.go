@@ -13,3 +13,5 @@ func lifeAVX2(j *lifeJob)         { lifeGo(j) }
 func lifeMaskedAVX2(j *lifeJob)   { lifeGo(j) }
 func ruleAVX2(j *lifeJob)         { ruleGo(j) }
 func ruleMaskedAVX2(j *lifeJob)   { ruleGo(j) }
+func majorityAVX512(j *planeJob)  { majorityGo(j) }
+func commitAVX512(j *planeJob)    { commitGo(j) }

@@ -1,17 +1,164 @@
 package grid
 
-// States of a tile's owners beside a number 0…254.
+// Owners are stored as k bit planes a tile, k = ⌈log2 Owners⌉: bit x of row y of
+// plane p is bit p of the owner of cell (x, y). The planes are not doubled. A
+// plane's bit matters only where a cell lives; a survivor keeps its owner; a
+// birth writes only where the cell was dead, which every reader masks off with
+// the cells before. So they are updated in place, and a cell that is reborn
+// finds the bits of its last life.
+//
+// Most tiles belong to one owner: then only that is kept, and the planes of
+// the tile are not in use until a second owner comes.
+//
+// The owner of a newborn is the one in the middle when its parents' owners are
+// sorted (the lower of two middles): with three parents, the majority where
+// there is one, and otherwise the median.
+
+// What the owner state of a tile is beside a number 0…254.
 const (
-	ownerNone  = 0xffff
-	ownerMixed = 0xfffe
+	ownerNone  = 0xffff // no cell ever lived here
+	ownerMixed = 0xfffe // see the planes
 )
 
-type ownerScratch struct{}
-type ownerCache struct{ valid bool }
+// Owner returns the owner of a live cell; false for a dead cell, a place
+// outside, and a grid without owners.
+func (g *Grid) Owner(x, y int) (uint8, bool) {
+	if g.opts.Owners == 0 || !g.Alive(x, y) {
+		return 0, false
+	}
+	return g.ownerAt(g.shape.tileOf(x, y), x%tileSide, y%tileSide), true
+}
 
-func (g *Grid) setOwner(t, x, y int, owner uint8) {}
-func (g *Grid) ownerAt(t, x, y int) uint8         { return 0 }
+// ownerAt returns the owner of cell (x, y) of tile t, which lives now or lived
+// a generation ago.
+func (g *Grid) ownerAt(t, x, y int) uint8 {
+	if state := g.owner[t]; state < MaxOwners {
+		return uint8(state)
+	}
+	return planesAt(g.planesOf(t), x, y)
+}
 
-func (job *stepJob) newborns(g *Grid, tx, ty, dst int, c *change) {}
-func (g *Grid) Owner(x, y int) (uint8, bool) { return 0, false }
-func (g *Grid) Colour(x, y int) (uint32, bool) { return 0, false }
+// planesAt reads one cell's owner from the planes of a tile.
+func planesAt(planes []tile, x, y int) uint8 {
+	var owner uint8
+	for p := range planes {
+		owner |= uint8(planes[p][y&63]>>(x&63)&1) << p
+	}
+	return owner
+}
+
+// planesPut writes one cell's owner to planes.
+func planesPut(planes []tile, x, y int, owner uint8) {
+	bit := uint64(1) << (x & 63)
+	for p := range planes {
+		row := &planes[p][y&63]
+		*row = *row&^bit | -uint64(owner>>p&1)&bit
+	}
+}
+
+// planesOf returns the planes of tile t.
+func (g *Grid) planesOf(t int) []tile {
+	k := g.shape.planes
+	return g.planes[t*k : t*k+k]
+}
+
+// setOwner gives cell (x, y) of tile t an owner, before it comes to life or
+// while it lives.
+func (g *Grid) setOwner(t, x, y int, owner uint8) {
+	state := g.owner[t]
+	switch {
+	case state == uint16(owner):
+		return
+	case state == ownerNone || state != ownerMixed && g.counts[g.now][t].live == 0:
+		g.owner[t] = uint16(owner)
+		return
+	}
+	planes := g.mix(t)
+	planesPut(planes, x, y, owner)
+}
+
+// mix makes the planes of tile t valid and returns them.
+func (g *Grid) mix(t int) []tile {
+	planes := g.planesOf(t)
+	state := g.owner[t]
+	if state == ownerMixed {
+		return planes
+	}
+	if state == ownerNone {
+		state = 0
+	}
+	for p := range planes {
+		fillTile(&planes[p], -uint64(state>>p&1))
+	}
+	g.owner[t] = ownerMixed
+	return planes
+}
+
+func fillTile(t *tile, word uint64) {
+	for y := range t {
+		t[y] = word
+	}
+}
+
+// unmix goes back to one owner for tile t where all its cells, of both
+// generations, agree.
+func (g *Grid) unmix(t int) {
+	now, before := &g.tiles[0][t], &g.tiles[1][t]
+	var owner uint16
+	for p, plane := range g.planesOf(t) {
+		var ones, zeros uint64
+		for y := range plane {
+			cells := now[y] | before[y]
+			ones |= plane[y] & cells
+			zeros |= cells &^ plane[y]
+		}
+		if ones != 0 && zeros != 0 {
+			return
+		}
+		if ones != 0 {
+			owner |= 1 << p
+		}
+	}
+	g.owner[t] = owner
+}
+
+// ownerCache is the population by owner, counted when it is asked for.
+type ownerCache struct {
+	valid bool
+	gen   uint64
+	live  [MaxOwners + 1]int64
+}
+
+// PopulationOf is the number of live cells of an owner. The first call after a
+// step or an edit counts all owners: a look at each tile of one owner, and a
+// count of the cells of the tiles where owners meet.
+func (g *Grid) PopulationOf(owner uint8) int64 {
+	if g.opts.Owners == 0 {
+		return 0
+	}
+	c := &g.byOwner
+	if !c.valid || c.gen != g.gen {
+		*c = ownerCache{valid: true, gen: g.gen}
+		g.countOwners(c)
+	}
+	return c.live[owner]
+}
+
+func (g *Grid) countOwners(c *ownerCache) {
+	for t := range g.counts[g.now] {
+		live := g.counts[g.now][t].live
+		if live == 0 {
+			continue
+		}
+		if state := g.owner[t]; state < MaxOwners {
+			c.live[state] += int64(live)
+			continue
+		}
+		planes := g.planesOf(t)
+		for y, row := range g.tiles[g.now][t] {
+			if row != 0 {
+				c.countRow(planes, y, row, 0)
+			}
+		}
+	}
+}

@@ -27,8 +27,8 @@ var (
 	choose = ternary(func(a, b, c bool) bool { return b && a || !b && c })
 	// orAnd is a or (b and c).
 	orAnd = ternary(func(a, b, c bool) bool { return a || b && c })
-	// andNotOr is (a and not b) or c.
-	andNotOr = ternary(func(a, b, c bool) bool { return a && !b || c })
+	// xorAnd is (a xor b) and c.
+	xorAnd = ternary(func(a, b, c bool) bool { return a != b && c })
 )
 
 // The tail of B3/S23 in three operations, found by exhaustive search. With the

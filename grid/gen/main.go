@@ -74,17 +74,12 @@ func (a *asm) op(format string, args ...any) { fmt.Fprintf(a, "\t"+format+"\n", 
 // text starts a function that takes one pointer, with a frame of that size.
 func (a *asm) text(name, doc string, frame int) {
 	a.line("")
-	a.line("// func %s(j *lifeJob)", name)
-	a.line("// %s", doc)
-	flags := "NOSPLIT, "
+	a.line("// %s: %s", name, doc)
+	flags := "NOSPLIT"
 	if frame > 0 {
-		flags = ""
+		flags = "0" // large frames check the stack
 	}
-	if flags == "" {
-		a.line("TEXT ·%s(SB), 0, $%d-8", name, frame)
-	} else {
-		a.line("TEXT ·%s(SB), %s$0-8", name, flags)
-	}
+	a.line("TEXT ·%s(SB), %s, $%d-8", name, flags, frame)
 	a.op("MOVQ j+0(FP), DI")
 }
 

@@ -1,0 +1,55 @@
+package grid
+
+// run computes the majority of a plane.
+func (j *planeJob) run(k Kernel) {
+	if k == KernelAVX512 {
+		majorityAVX512(j)
+		return
+	}
+	majorityGo(j)
+}
+
+// commit writes the newborn's bits of out to the target.
+func (j *planeJob) commit(k Kernel) {
+	if k == KernelAVX512 {
+		commitAVX512(j)
+		return
+	}
+	commitGo(j)
+}
+
+// majorityGo is the majority kernel in plain Go.
+func majorityGo(j *planeJob) {
+	own, left, right := j.plane[0], j.plane[1], j.plane[2]
+	life, lifeLeft, lifeRight := j.life[0], j.life[1], j.life[2]
+	ones0, twos0 := rowSum(j.up[0], j.up[1], j.up[2])
+	ones1, twos1 := rowSum(left[0]&lifeLeft[0], own[0]&life[0], right[0]&lifeRight[0])
+	for y := range tileSide {
+		var ones2, twos2 uint64
+		if n := (y + 1) & 63; n != 0 {
+			ones2, twos2 = rowSum(left[n]&lifeLeft[n], own[n]&life[n], right[n]&lifeRight[n])
+		} else {
+			ones2, twos2 = rowSum(j.down[0], j.down[1], j.down[2])
+		}
+		fresh := j.fresh[y]
+		x := ones1 ^ ones2
+		b0 := ones0 ^ x
+		b1 := (ones1&ones2 | ones0&x) ^ twos0 ^ twos1 ^ twos2
+		split := (b0 ^ b1) & fresh
+		j.two[y] |= j.one[y] & split
+		j.one[y] |= split
+		j.out[y] = b1 & fresh
+		ones0, twos0, ones1, twos1 = ones1, twos1, ones2, twos2
+	}
+}
+
+// commitGo is commit in plain Go.
+func commitGo(j *planeJob) {
+	var diff uint64
+	for y, fresh := range j.fresh {
+		change := (j.target[y] ^ j.out[y]) & fresh
+		j.target[y] ^= change
+		diff |= change
+	}
+	j.diff = diff
+}

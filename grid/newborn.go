@@ -1,0 +1,316 @@
+package grid
+
+import (
+	"math/bits"
+	"slices"
+)
+
+// ownerScratch is what one step needs to find the owners of newborn cells.
+type ownerScratch struct {
+	fresh             tile    // newborn cells
+	one, two          tile    // cells whose parents disagree in a plane, in two
+	out               [8]tile // the planes of the newborn
+	left, centre, rte tile    // a plane put together at the edge of an odd torus
+}
+
+// planeJob is one call of the majority kernel: one plane of one tile. The
+// assembly reads it by offset, as lifeJob.
+type planeJob struct {
+	plane [3]*tile // own, left and right: the owner bits
+	life  [3]*tile // the cells that were alive, which mask them
+
+	fresh    *tile // newborn cells
+	one, two *tile // in and out: cells with one split plane, with two
+	out      *tile // out: the majority of the parents of the newborn
+
+	up, down [3]uint64 // owner bits and cells of the rows above and below
+	target   *tile     // for the commit: the plane that takes out
+	diff     uint64    // out of the commit: what changed, or over all rows
+}
+
+// newborns gives the births of a tile their owners or colours, and adds to c
+// where these differ from what the cell had when it lived last.
+func (job *stepJob) newborns(g *Grid, tx, ty, dst int, c *change) {
+	t := ty*g.shape.tw + tx
+	if g.colours != nil {
+		g.blend(tx, ty, dst, c)
+		return
+	}
+	parents := job.parents(g, tx, ty, dst)
+	switch {
+	case parents == ownerMixed:
+		job.mixed(g, tx, ty, dst, c)
+	case parents != g.owner[t]:
+		// The tile had no live cells, or its own would be among the parents.
+		g.owner[t] = parents
+		*c = change{^uint64(0), ^uint64(0), ^uint64(0)}
+	}
+}
+
+// parents returns the one owner that all cells next to the tile and in it
+// have, or ownerMixed.
+func (job *stepJob) parents(g *Grid, tx, ty, dst int) uint16 {
+	s, j := &g.shape, &job.life
+	owner := uint16(ownerNone)
+	for dy := -1; dy <= 1; dy++ {
+		for dx := -1; dx <= 1; dx++ {
+			t, ok := s.neighbourOf(tx+dx, ty+dy)
+			if !ok || g.counts[1-dst][t].live == 0 || g.owner[t] == owner {
+				continue
+			}
+			if dx|dy != 0 && !s.odd() && !j.touches(dx, dy) {
+				continue
+			}
+			if owner != ownerNone || g.owner[t] == ownerMixed {
+				return ownerMixed
+			}
+			owner = g.owner[t]
+		}
+	}
+	return owner
+}
+
+// odd says whether some tile's neighbours are put together in scratch.
+func (s *shape) odd() bool {
+	return s.torus && (s.lastCols < tileSide || s.lastRows < tileSide)
+}
+
+// touches says whether the neighbour in direction (dx, dy) has a live cell at
+// the common border.
+func (j *lifeJob) touches(dx, dy int) bool {
+	switch {
+	case dy != 0:
+		row := j.up
+		if dy > 0 {
+			row = j.down
+		}
+		switch dx {
+		case -1:
+			return row[0]>>63 != 0
+		case 0:
+			return row[1] != 0
+		}
+		return row[2]&1 != 0
+	case dx < 0:
+		return orRows(j.left)>>63 != 0
+	}
+	return orRows(j.rite)&1 != 0
+}
+
+func orRows(t *tile) uint64 {
+	var any uint64
+	for _, row := range t {
+		any |= row
+	}
+	return any
+}
+
+// neighbourOf returns the number of tile (tx, ty), around the edges of a torus;
+// false beyond those of a plane.
+func (s *shape) neighbourOf(tx, ty int) (int, bool) {
+	if tx < 0 || ty < 0 || tx >= s.tw || ty >= s.th {
+		if !s.torus {
+			return 0, false
+		}
+		tx, ty = (tx+s.tw)%s.tw, (ty+s.th)%s.th
+	}
+	return ty*s.tw + tx, true
+}
+
+// mixed finds the owners of the newborn of a tile where owners meet.
+//
+// Three parents, a dead centre: the sum over a plane's nine masked cells is 0
+// to 3, and its bit 1 is their majority. Where that sum is 1 or 2 the parents
+// are split in that plane. Split in one plane at most: two parents agree, and
+// the majority of each plane is theirs. Split in two or more: the parents may
+// all differ, and the median is found cell by cell.
+func (job *stepJob) mixed(g *Grid, tx, ty, dst int, c *change) {
+	t := ty*g.shape.tw + tx
+	sc := &job.sc.owners
+	before, after := &g.tiles[1-dst][t], &g.tiles[dst][t]
+	for y := range sc.fresh {
+		sc.fresh[y] = after[y] &^ before[y]
+	}
+	planes := g.mix(t)
+	if g.opts.Rule.Birth == 1<<3 {
+		sc.one, sc.two = tile{}, tile{}
+		for p := range planes {
+			job.majority(g, tx, ty, p)
+		}
+	} else {
+		sc.two = sc.fresh
+		for p := range planes {
+			sc.out[p] = tile{}
+		}
+	}
+	for y, row := range sc.two {
+		for ; row != 0; row &= row - 1 {
+			x := bits.TrailingZeros64(row)
+			planesPut(sc.out[:len(planes)], x, y, g.medianOwner(tx, ty, x, y, 1-dst))
+		}
+	}
+	last := g.shape.rows(ty) - 1
+	for p := range planes {
+		plane := &planes[p]
+		first, end := plane[0], plane[last]
+		j := planeJob{fresh: &sc.fresh, out: &sc.out[p], target: plane}
+		j.commit(g.kernel)
+		c.any |= j.diff
+		c.first |= first ^ plane[0]
+		c.last |= end ^ plane[last]
+	}
+	if (g.gen+uint64(t))%unmixEvery == 0 {
+		g.unmix(t)
+	}
+}
+
+// unmixEvery is how many generations pass between looks at a mixed tile for
+// having become one owner's. The look costs about as much as a plane.
+const unmixEvery = 16
+
+// majority runs the kernel for plane p of a tile.
+func (job *stepJob) majority(g *Grid, tx, ty, p int) {
+	s, life, sc := &g.shape, &job.life, &job.sc.owners
+	v := planeView{g: g, p: p}
+	j := planeJob{
+		life:  [3]*tile{life.cur, life.left, life.rite},
+		fresh: &sc.fresh, one: &sc.one, two: &sc.two, out: &sc.out[p],
+	}
+	if s.odd() && (tx == 0 || tx == s.tw-1 || ty == 0 || ty == s.th-1) {
+		v.edge(&j, tx, ty, sc)
+	} else {
+		v.inside(&j, tx, ty)
+	}
+	for i := range 3 {
+		j.up[i] &= life.up[i]
+		j.down[i] &= life.down[i]
+	}
+	j.run(g.kernel)
+}
+
+// planeView reads one plane of a grid, whether a tile keeps planes or not.
+type planeView struct {
+	g *Grid
+	p int
+}
+
+// fullTile has every bit set.
+var fullTile = func() (t tile) { fillTile(&t, ^uint64(0)); return t }()
+
+// tile returns the plane of tile t.
+func (v planeView) tile(t int) *tile {
+	switch state := v.g.owner[t]; {
+	case state == ownerMixed:
+		return &v.g.planes[t*v.g.shape.planes+v.p]
+	case state != ownerNone && state>>v.p&1 != 0:
+		return &fullTile
+	}
+	return &emptyTile
+}
+
+// at returns the plane of tile (tx, ty), empty beyond the edge of a plane.
+func (v planeView) at(tx, ty int) *tile {
+	t, ok := v.g.shape.neighbourOf(tx, ty)
+	if !ok {
+		return &emptyTile
+	}
+	return v.tile(t)
+}
+
+// inside fills the planes of a job where all neighbours are whole tiles, or
+// lie beyond the edge, where no cell lives.
+func (v planeView) inside(j *planeJob, tx, ty int) {
+	j.plane = [3]*tile{v.at(tx, ty), v.at(tx-1, ty), v.at(tx+1, ty)}
+	lastRow := tileSide - 1
+	for i := range 3 {
+		j.up[i] = v.at(tx+i-1, ty-1)[lastRow]
+		j.down[i] = v.at(tx+i-1, ty+1)[0]
+	}
+}
+
+// edge fills them at the edges of an odd torus, as shape.edgeNeighbours does
+// for the cells.
+func (v planeView) edge(j *planeJob, tx, ty int, sc *ownerScratch) {
+	s := &v.g.shape
+	sc.centre = *v.at(tx, ty)
+	sc.left, sc.rte = *v.at(tx-1, ty), *v.at(tx+1, ty)
+	if tx == s.tw-1 && s.lastCols < tileSide {
+		own := sc.centre
+		for y := range own {
+			own[y] &= s.cols(tx)
+		}
+		joinTile(&sc.centre, &own, v.at(0, ty), s.lastCols)
+	}
+	if tx == 0 {
+		shiftTile(&sc.left, v.at(s.tw-1, ty), tileSide-s.lastCols)
+	}
+	j.up, j.down = v.row(tx, ty-1, true), v.row(tx, ty+1, false)
+	if ty == s.th-1 && s.lastRows < tileSide {
+		sc.left[s.lastRows], sc.centre[s.lastRows], sc.rte[s.lastRows] = j.down[0], j.down[1], j.down[2]
+	}
+	j.plane = [3]*tile{&sc.centre, &sc.left, &sc.rte}
+}
+
+// row returns the last or the first row of tile row ty as column tx sees it.
+func (v planeView) row(tx, ty int, last bool) (w [3]uint64) {
+	s := &v.g.shape
+	ty = (ty + s.th) % s.th
+	y := 0
+	if last {
+		y = s.rows(ty) - 1
+	}
+	w[0], w[1], w[2] = v.at(tx-1, ty)[y], v.at(tx, ty)[y], v.at(tx+1, ty)[y]
+	if tx == 0 {
+		w[0] = v.at(s.tw-1, ty)[y] << (tileSide - s.lastCols)
+	}
+	if tx == s.tw-1 && s.lastCols < tileSide {
+		w[1] = w[1]&s.cols(tx) | v.at(0, ty)[y]<<s.lastCols
+	}
+	return w
+}
+
+// medianOwner returns the middle owner of the live neighbours that cell (x, y)
+// of tile (tx, ty) has in buffer b.
+func (g *Grid) medianOwner(tx, ty, x, y, b int) uint8 {
+	var list [8]uint8
+	owners := list[:0]
+	if x > 0 && x < tileSide-1 && y > 0 && y < tileSide-1 && !g.shape.odd() {
+		t := ty*g.shape.tw + tx
+		cells, planes := &g.tiles[b][t], g.planesOf(t)
+		for r := y - 1; r <= y+1; r++ {
+			three := cells[r&63] >> (x - 1) & 7
+			for ; three != 0; three &= three - 1 {
+				owners = append(owners, planesAt(planes, x-1+bits.TrailingZeros64(three), r))
+			}
+		}
+	} else {
+		g.eachParent(tx*tileSide+x, ty*tileSide+y, b, func(t, px, py int) {
+			owners = append(owners, g.ownerAt(t, px, py))
+		})
+	}
+	if len(owners) == 3 {
+		return max(min(owners[0], owners[1]), min(max(owners[0], owners[1]), owners[2]))
+	}
+	slices.Sort(owners)
+	return owners[(len(owners)-1)/2]
+}
+
+// eachParent calls f for every live neighbour of cell (x, y) in buffer b, with
+// its tile and its place in the tile.
+func (g *Grid) eachParent(x, y, b int, f func(t, px, py int)) {
+	for dy := -1; dy <= 1; dy++ {
+		for dx := -1; dx <= 1; dx++ {
+			nx, ny := x+dx, y+dy
+			if g.shape.torus {
+				nx, ny = floorMod(nx, g.opts.Width), floorMod(ny, g.opts.Height)
+			}
+			if dx|dy == 0 || !g.Inside(nx, ny) {
+				continue
+			}
+			t := g.shape.tileOf(nx, ny)
+			if g.tiles[b][t][ny%tileSide]>>(nx%tileSide)&1 != 0 {
+				f(t, nx%tileSide, ny%tileSide)
+			}
+		}
+	}
+}
