@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// raw makes the MsgID that stands as s on the wire.
+// rawID makes the MsgID that stands as s on the wire.
 func rawID(t testing.TB, s string) MsgID {
 	t.Helper()
 	id, ok := parseMsgID([]byte(s))
@@ -209,6 +209,17 @@ func TestParseEnvelope(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// Goal: routes that are kept as constants come out as themselves. Method: each through a request.
+func TestRoutes(t *testing.T) {
+	for _, route := range []string{RouteWelcome, RouteRegister, RouteResume, RouteChatPublic, RouteChatFamily, "/other", "/chat/publi"} {
+		for _, id := range []MsgID{{}, NewMsgID(1)} {
+			if req, err := ParseRequest(AppendRequest(nil, route, id, "", nil)); req.Route != route || req.MsgID != id || err != nil {
+				t.Errorf("%s: %+v %v", route, req, err)
+			}
+		}
 	}
 }
 

@@ -1,8 +1,6 @@
 package protocol
 
 import (
-	"crypto/sha1"
-	"encoding/base64"
 	"encoding/binary"
 	"unicode/utf8"
 )
@@ -141,86 +139,4 @@ func openRune(p []byte) uint8 {
 		}
 	}
 	return 0
-}
-
-// AppendClose appends an unmasked close frame. A code that may not be sent (Sendable) gives a frame without payload;
-// the reason is cut to MaxCloseReason bytes at the border of a rune, and left out if it is not UTF-8.
-func AppendClose(dst []byte, code CloseCode, reason string) []byte {
-	reason = closeReason(code, reason)
-	if !code.Sendable() {
-		return appendHeader(dst, OpClose, true, 0, 0)
-	}
-	dst = appendHeader(dst, OpClose, true, 0, 2+len(reason))
-	dst = binary.BigEndian.AppendUint16(dst, uint16(code))
-	return append(dst, reason...)
-}
-
-// AppendMaskedClose is AppendClose for clients.
-func AppendMaskedClose(dst []byte, mask [4]byte, code CloseCode, reason string) []byte {
-	var payload [MaxControl]byte
-	p := payload[:0]
-	if code.Sendable() {
-		p = binary.BigEndian.AppendUint16(p, uint16(code))
-		p = append(p, closeReason(code, reason)...)
-	}
-	return AppendMaskedFrame(dst, OpClose, mask, p)
-}
-
-func closeReason(code CloseCode, reason string) string {
-	if !code.Sendable() || !utf8.ValidString(reason) {
-		return ""
-	}
-	if len(reason) <= MaxCloseReason {
-		return reason
-	}
-	end := MaxCloseReason
-	for !utf8.RuneStart(reason[end]) {
-		end--
-	}
-	return reason[:end]
-}
-
-// ParseClose reads the payload of a close frame. An empty payload gives CloseNoStatus. Errors: ErrClosePayload for one
-// byte or a code that may not be sent, ErrCloseUTF8.
-func ParseClose(payload []byte) (code CloseCode, reason string, err error) {
-	if err := checkClose(payload); err != nil {
-		return 0, "", err
-	}
-	if len(payload) == 0 {
-		return CloseNoStatus, "", nil
-	}
-	return CloseCode(binary.BigEndian.Uint16(payload)), string(payload[2:]), nil
-}
-
-func checkClose(payload []byte) error {
-	if len(payload) == 0 {
-		return nil
-	}
-	if len(payload) == 1 || !CloseCode(binary.BigEndian.Uint16(payload)).Sendable() {
-		return ErrClosePayload
-	}
-	if !utf8.Valid(payload[2:]) {
-		return ErrCloseUTF8
-	}
-	return nil
-}
-
-// acceptGUID is the constant of RFC 6455, section 1.3.
-const acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-// AcceptKey returns the value of Sec-WebSocket-Accept for the value of Sec-WebSocket-Key (section 4.2.2).
-func AcceptKey(key []byte) string {
-	var buf [64]byte
-	sum := sha1.Sum(append(append(buf[:0], key...), acceptGUID...))
-	return base64.StdEncoding.EncodeToString(sum[:])
-}
-
-// ValidKey reports whether key is a value of Sec-WebSocket-Key: 16 bytes in base64 (section 4.1).
-func ValidKey(key []byte) bool {
-	var raw [18]byte
-	if len(key) != 24 {
-		return false
-	}
-	n, err := base64.StdEncoding.Strict().Decode(raw[:], key)
-	return err == nil && n == 16
 }

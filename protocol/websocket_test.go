@@ -2,16 +2,13 @@ package protocol
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
-	"unicode/utf8"
 	"unsafe"
 )
 
@@ -120,33 +117,6 @@ func runWS(t *testing.T, max int, cases []wsCase) {
 				}
 			})
 		})
-	}
-}
-
-func TestSection1_3_OpeningHandshake(t *testing.T) {
-	if got := AcceptKey([]byte("dGhlIHNhbXBsZSBub25jZQ==")); got != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
-		t.Errorf("AcceptKey = %q", got)
-	}
-}
-
-func TestSection4_1_KeyOfTheClient(t *testing.T) {
-	for key, want := range map[string]bool{
-		"dGhlIHNhbXBsZSBub25jZQ==":      true,
-		"AAAAAAAAAAAAAAAAAAAAAA==":      true,
-		"":                              false,
-		"dGhlIHNhbXBsZSBub25jZQ":        false, // no padding
-		"dGhlIHNhbXBsZSBub25jZR==":      false, // bits behind the end
-		"dGhlIHNhbXBsZSBub25jZ===":      false,
-		"dGhlIHNhbXBsZSBub25j":          false, // 15 bytes
-		"dGhlIHNhbXBsZSBub25jZSE=":      false, // 17 bytes
-		"dGhlIHNhbXBsZSBub25jZSEh":      false, // 18 bytes
-		"dGhlIHNhbXBsZSBub25\nZQ==":     false,
-		"dGhlIHNhbXBsZSBub2*jZQ==":      false,
-		"dGhlIHNhbXBsZSBub25jZQ==\r\n.": false,
-	} {
-		if got := ValidKey([]byte(key)); got != want {
-			t.Errorf("ValidKey(%q) = %v", key, got)
-		}
 	}
 }
 
@@ -287,36 +257,6 @@ func TestSection5_5_ControlFrames(t *testing.T) {
 	}
 }
 
-func TestSection5_5_1_Close(t *testing.T) {
-	code := func(c int, reason string) string { return string([]byte{byte(c >> 8), byte(c)}) + reason }
-	for _, c := range []struct {
-		name, payload string
-		code          CloseCode
-		reason        string
-		err           error
-	}{
-		{"empty", "", CloseNoStatus, "", nil},
-		{"one byte", "\x03", 0, "", ErrClosePayload},
-		{"normal", code(1000, ""), CloseNormal, "", nil},
-		{"with reason", code(4005, "slow €"), CloseSlow, "slow €", nil},
-		{"longest", code(1001, strings.Repeat("r", 123)), CloseGoingAway, strings.Repeat("r", 123), nil},
-		{"reason not UTF-8", code(1000, "a\xff"), 0, "", ErrCloseUTF8},
-		{"reason cut inside a rune", code(1000, "\xe2\x82"), 0, "", ErrCloseUTF8},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			got, reason, err := ParseClose([]byte(c.payload))
-			if got != c.code || reason != c.reason || !errors.Is(err, c.err) {
-				t.Errorf("ParseClose: %d %q %v", got, reason, err)
-			}
-			want := fmt.Sprintf("8 %q; ", c.payload)
-			if c.err != nil {
-				want = fmt.Sprintf("%d %v", CloseCodeOf(c.err), c.err)
-			}
-			runWS(t, 0, []wsCase{{"frame", masked(fin|closing, c.payload), want}})
-		})
-	}
-}
-
 func TestSection5_6_LimitOfMessages(t *testing.T) {
 	big := "1009 " + ErrTooBig.Error()
 	runWS(t, 10, []wsCase{
@@ -371,116 +311,6 @@ func TestSection5_7_Examples(t *testing.T) {
 	}
 	if got := AppendFrameHeader(nil, OpText, false, 3); hex.EncodeToString(got) != "0103" {
 		t.Errorf("fragment: %x", got)
-	}
-}
-
-// Goal: every byte string is refused or passed as utf8.Valid says, in whichever fragments, and a break is told with the
-// fragment in which it stands. Method: good and bad runes between plain text, cut into fragments at every pair of places.
-func TestSection8_1_UTF8AcrossFragments(t *testing.T) {
-	for _, s := range []string{"κόσμε", "a€😀b", "\U0010ffff", "\u07ff\u0800\uffff\U00010000", "\x00\x7f",
-		"\x80", "\xbf", "a\xc0\x80", "\xc1\xbf", "\xe0\x80\x80", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xed\xbf\xbf", "\xf0\x80\x80\x80",
-		"\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xfe", "\xff", "\xc3", "a\xe2\x82", "\xf0\x9f\x98", "\xf0\x9f",
-		"\xe2\x82a", "\xc3\xc3\xa9", "\xf0\x9f\x98\xf0\x9f\x98\x80", "κόσμε\xed\xa0\x80edited", "a\xf0\x90\x80b"} {
-		for i := 0; i <= len(s); i++ {
-			for j := i; j <= len(s); j++ {
-				checkFragments(t, s[:i], s[i:j], s[j:])
-			}
-		}
-		want := fmt.Sprintf("1 %q; ", s)
-		if !utf8.ValidString(s) {
-			want = "1007 " + ErrTextUTF8.Error()
-		}
-		runWS(t, 0, []wsCase{{fmt.Sprintf("%q", s), masked(fin|txt, s), want}})
-		if got := assemble(0, masked(bin, s, fin|cont, "")); got != fmt.Sprintf("2 %q; ", s) {
-			t.Errorf("binary %q: %s", s, got)
-		}
-	}
-}
-
-func checkFragments(t *testing.T, parts ...string) {
-	t.Helper()
-	a := Assembler{Server: true}
-	so := ""
-	for i, p := range parts {
-		first := cont
-		if i == 0 {
-			first = txt
-		}
-		last := i == len(parts)-1
-		if last {
-			first |= fin
-		}
-		so += p
-		_, _, err := a.Next(masked(first, p))
-		if good := viable(so, last); good != (err == nil) {
-			t.Fatalf("%q after %q: error %v", parts, so, err)
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// viable reports whether s is UTF-8, or can become it by more bytes if it is not the last of a message. It tries.
-func viable(s string, last bool) bool {
-	if utf8.ValidString(s) || last {
-		return utf8.ValidString(s)
-	}
-	for _, first := range []string{"\x80", "\x90", "\xa0"} {
-		for more := first; len(more) < 4; more += "\x80" {
-			if utf8.ValidString(s + more) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func TestSection7_4_CloseCodes(t *testing.T) {
-	for c := range 1 << 16 {
-		code := CloseCode(c)
-		want := c >= 1000 && c <= 1003 || c >= 1007 && c <= 1014 || c >= 3000 && c <= 4999
-		if code.Sendable() != want {
-			t.Fatalf("Sendable(%d) = %v", c, !want)
-		}
-		_, _, err := ParseClose([]byte{byte(c >> 8), byte(c)})
-		if (err == nil) != want {
-			t.Fatalf("ParseClose(%d): %v", c, err)
-		}
-	}
-}
-
-func TestAppendClose(t *testing.T) {
-	for _, c := range []struct {
-		code        CloseCode
-		reason      string
-		wantCode    CloseCode
-		wantReason  string
-		description string
-	}{
-		{CloseSlow, "slow", CloseSlow, "slow", "plain"},
-		{CloseNormal, "", CloseNormal, "", "no reason"},
-		{CloseNormal, strings.Repeat("r", 200), CloseNormal, strings.Repeat("r", 123), "long reason"},
-		{CloseNormal, "r" + strings.Repeat("é", 100), CloseNormal, "r" + strings.Repeat("é", 61), "cut at a rune"},
-		{CloseNormal, strings.Repeat("é", 100), CloseNormal, strings.Repeat("é", 61), "cut inside a rune"},
-		{CloseNormal, "\xff", CloseNormal, "", "reason not UTF-8"},
-		{CloseNoStatus, "x", CloseNoStatus, "", "no status"},
-		{CloseAbnormal, "x", CloseNoStatus, "", "code that may not be sent"},
-	} {
-		client, server := Assembler{}, Assembler{Server: true}
-		for side, in := range map[*Assembler][]byte{
-			&client: AppendClose(nil, c.code, c.reason),
-			&server: AppendMaskedClose(nil, [4]byte(testMask), c.code, c.reason),
-		} {
-			ev, n, err := side.Next(in)
-			if err != nil || n != len(in) || ev.Op != OpClose {
-				t.Fatalf("%s: %v %d %v", c.description, ev, n, err)
-			}
-			code, reason, err := ParseClose(ev.Payload)
-			if code != c.wantCode || reason != c.wantReason || err != nil {
-				t.Errorf("%s: %v %q %v", c.description, code, reason, err)
-			}
-		}
 	}
 }
 
@@ -547,24 +377,6 @@ func FuzzAssembler(f *testing.F) {
 			if again := AppendFrameHeader(nil, h.Op, h.Fin, int(h.Length)); !bytes.Equal(again, data[:n]) {
 				t.Fatalf("header %x encodes to %x", data[:n], again)
 			}
-		}
-	})
-}
-
-func FuzzClose(f *testing.F) {
-	f.Add([]byte("\x03\xe8bye"))
-	f.Add([]byte("\x03"))
-	f.Fuzz(func(t *testing.T, payload []byte) {
-		if len(payload) > MaxControl {
-			return
-		}
-		code, reason, err := ParseClose(payload)
-		if err == nil && !bytes.Equal(AppendClose(nil, code, reason)[2:], payload) {
-			t.Fatalf("%x is %v %q and back %x", payload, code, reason, AppendClose(nil, code, reason))
-		}
-		ValidKey(payload)
-		if len(AcceptKey(payload)) != base64.StdEncoding.EncodedLen(20) {
-			t.Fatal("AcceptKey has another length")
 		}
 	})
 }
