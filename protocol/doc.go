@@ -1,7 +1,7 @@
 // Package protocol holds every wire format of gosper: bytes in, values out. It knows no socket, clock, logger or random
 // number, starts nothing and keeps nothing, so servers, clients and tests share it. Everything in it may be called from
 // any goroutine; an Assembler belongs to one at a time. Parsers accept any bytes (ParseCommand: any ten), never panic, and
-// allocate no more than their input is long. Results alias the input where their documentation says so.
+// allocate in proportion to the bytes they were given, never to a number in them. Results alias the input where their documentation says so.
 //
 // This text is the protocol. Its tables are compared with the constants by a test.
 //
