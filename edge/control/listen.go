@@ -118,11 +118,8 @@ func (c *conn) RemoteAddr() net.Addr {
 	return c.Conn.RemoteAddr()
 }
 
-// handOver says that an event loop counts the connection from now on.
+// handOver says that the engine has the socket and counts it from now on.
 func (c *conn) handOver() { c.gone.Store(true) }
-
-// takeBack undoes handOver.
-func (c *conn) takeBack() { c.gone.Store(false) }
 
 // Close closes the socket and gives its place back, once.
 func (c *conn) Close() error {

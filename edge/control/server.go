@@ -71,10 +71,10 @@ type Config struct {
 	Table        *module.Table
 	Bus          broker.Bus
 	Room         Room                                 // counts public connections
-	Adopt        func(net.Conn, edge.AdoptInfo) error // takes a websocket over
+	Adopt        func(net.Conn, edge.AdoptInfo) error // takes a websocket and its place in Room over; not when it fails
 	Ready        func() error                         // why the node cannot take clients; nil when it can
 	Drain        func()                               // asks the node to drain; returns at once
-	Metrics      []broker.Metric                      // help texts for /metrics
+	Metrics      []Metric                             // descriptions for /metrics
 	Version      string
 	Log          *slog.Logger
 }
@@ -104,10 +104,10 @@ var (
 )
 
 // metricTable lists the metrics of this package.
-var metricTable = []broker.Metric{
-	{Name: "gosper_upgrades_refused_total", Help: "Websocket handshakes that were refused."},
-	{Name: "gosper_http_panics_total", Help: "HTTP handlers that panicked."},
-	{Name: "gosper_http_requests_total", Help: "HTTP requests, public and internal."},
+var metricTable = []Metric{
+	{"gosper_upgrades_refused_total", "counter", "Websocket handshakes that were refused."},
+	{"gosper_http_panics_total", "counter", "HTTP handlers that panicked."},
+	{"gosper_http_requests_total", "counter", "HTTP requests, public and internal."},
 }
 
 // Start opens the ports and serves them. After an error nothing stays open.

@@ -58,18 +58,19 @@ func (s *Server) upgrade(ctx *fasthttp.RequestCtx) {
 
 // adopt hands a socket after its upgrade to the engine, with the bytes that came behind the request.
 func (s *Server) adopt(c net.Conn, info edge.AdoptInfo) {
-	info.Leftover = leftover(c)
 	place := placeOf(c)
 	if place == nil {
 		c.Close()
 		return
 	}
-	place.handOver()
+	info.Leftover = leftover(c)
+	info.Acquired = place.room != nil
 	if err := s.config.Adopt(c, info); err != nil {
 		s.log.Warn("websocket was not taken over", "remote", info.Remote.String(), "error", err)
-		place.takeBack()
 		c.Close()
+		return
 	}
+	place.handOver()
 }
 
 // placeOf finds our own connection below a hijacked one; nil when it is none of ours.

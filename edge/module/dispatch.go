@@ -62,7 +62,7 @@ func (t *Table) Joined(session uint64, who Identity) { t.tools.presence.joined(s
 // Left notes that a session has gone. See Dispatcher.
 func (t *Table) Left(session uint64, _ Identity) {
 	t.tools.presence.left(session)
-	t.tools.online.detach(session)
+	t.tools.online.left(session)
 }
 
 // Say publishes chat text. See Dispatcher.

@@ -12,13 +12,13 @@ import (
 
 // metricTable lists every family of this package.
 var metricTable = []broker.Metric{
-	{"gosper_calls_total", "Function calls answered, by route and status."},
-	{"gosper_call_duration_seconds", "Time from receiving a call to its answer."},
-	{"gosper_call_panics_total", "Functions that panicked."},
-	{"gosper_call_queue", "Calls that wait for a worker."},
-	{"gosper_accounts_online", "Accounts with at least one connection."},
-	{"gosper_account_connections", "Connections that speak for an account."},
-	{"gosper_worlds_online", "Worlds with at least one player."},
+	{Name: "gosper_calls_total", Help: "Function calls answered, by route and status."},
+	{Name: "gosper_call_duration_seconds", Help: "Time from receiving a call to its answer."},
+	{Name: "gosper_call_panics_total", Help: "Functions that panicked."},
+	{Name: "gosper_call_queue", Help: "Calls that wait for a worker."},
+	{Name: "gosper_accounts_online", Help: "Accounts with at least one connection."},
+	{Name: "gosper_account_connections", Help: "Connections that speak for an account."},
+	{Name: "gosper_worlds_online", Help: "Worlds with at least one player."},
 }
 
 // Metrics lists the metric families of this package. The slice is the caller's own.

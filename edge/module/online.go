@@ -3,6 +3,7 @@ package module
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"gosper/protocol"
 )
@@ -11,14 +12,30 @@ import (
 const accountConnections = 64
 
 // online knows which connections speak for an account, so that a new login can close those of the old one.
+//
+// A connection says that it has gone only if it was in a world (Dispatcher.Left). One that is logged in without a world
+// is found by what a gone connection has lost: every subscription. Such entries are swept when the map has doubled.
 type online struct {
 	mu        sync.Mutex
 	byAccount map[string][]Session
-	bySession map[uint64]string // session id -> account
+	bySession map[uint64]attachment
+	sweep     int // size of bySession at which to sweep next
 }
 
+// attachment is one connection of an account.
+type attachment struct {
+	account string
+	session Session
+	since   time.Time
+}
+
+const (
+	onlineSweep = 1024        // a smaller map is not swept
+	onlineGrace = time.Minute // a fresh attachment may not have its subscriptions yet
+)
+
 func newOnline() *online {
-	return &online{byAccount: make(map[string][]Session), bySession: make(map[uint64]string)}
+	return &online{byAccount: make(map[string][]Session), bySession: make(map[uint64]attachment), sweep: onlineSweep}
 }
 
 // attach notes that s speaks for account, and for no other. It returns false when the account has too many
@@ -27,28 +44,49 @@ func (o *online) attach(account string, s Session) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if old, ok := o.bySession[s.ID()]; ok {
-		if old == account {
+		if old.account == account {
 			return true
 		}
-		o.drop(s.ID(), old)
+		o.drop(s.ID(), old.account)
 	}
 	if account == "" {
 		return true
 	}
 	if len(o.byAccount[account]) >= accountConnections {
-		return false
+		o.sweepAccount(account)
+		if len(o.byAccount[account]) >= accountConnections {
+			return false
+		}
 	}
 	o.byAccount[account] = append(o.byAccount[account], s)
-	o.bySession[s.ID()] = account
+	o.bySession[s.ID()] = attachment{account, s, time.Now()}
+	if len(o.bySession) >= o.sweep {
+		for account := range o.byAccount {
+			o.sweepAccount(account)
+		}
+		o.sweep = max(onlineSweep, 2*len(o.bySession))
+	}
 	return true
 }
 
-// detach forgets a connection that has gone.
-func (o *online) detach(id uint64) {
+// sweepAccount forgets the connections of an account that have gone. The caller holds mu.
+func (o *online) sweepAccount(account string) {
+	for _, s := range slices.Clone(o.byAccount[account]) {
+		if gone(s) && time.Since(o.bySession[s.ID()].since) > onlineGrace {
+			o.drop(s.ID(), account)
+		}
+	}
+}
+
+// gone says whether a connection that had subscriptions has ended.
+func gone(s Session) bool { return len(s.Subscriptions()) == 0 }
+
+// left notes that a connection has gone or speaks as somebody else from now on; only the first is of interest.
+func (o *online) left(id uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if account, ok := o.bySession[id]; ok {
-		o.drop(id, account)
+	if a, ok := o.bySession[id]; ok && gone(a.session) {
+		o.drop(id, a.account)
 	}
 }
 
@@ -63,10 +101,15 @@ func (o *online) drop(id uint64, account string) {
 	o.byAccount[account] = rest
 }
 
-// replace closes every connection of the account but keep, which may be nil.
+// replace closes and forgets every connection of the account but keep, which may be nil.
 func (o *online) replace(account string, keep Session) {
 	o.mu.Lock()
 	sessions := slices.Clone(o.byAccount[account])
+	for _, s := range sessions {
+		if keep == nil || s.ID() != keep.ID() {
+			o.drop(s.ID(), account)
+		}
+	}
 	o.mu.Unlock()
 	for _, s := range sessions {
 		if keep == nil || s.ID() != keep.ID() {

@@ -73,8 +73,8 @@ func DefaultOptions() Options {
 		Limits:        edge.DefaultLimits(),
 		HTTP:          control.DefaultLimits(),
 		DrainTimeout:  30 * time.Second,
-		FreeDisk:      64 << 20,
-		CommitTimeout: 10 * time.Second,
+		FreeDisk:      128 << 20,
+		CommitTimeout: 5 * time.Second,
 		LogFormat:     "text",
 	}
 }
@@ -184,8 +184,8 @@ func (o *Options) checkRest() error {
 		return errors.New("loops: must be 0 to 64")
 	case o.DrainTimeout <= 0:
 		return errors.New("drain-timeout: must be positive")
-	case o.FreeDisk < 0:
-		return errors.New("free-disk: must not be negative")
+	case o.FreeDisk <= 0:
+		return errors.New("free-disk: must be positive")
 	case o.CommitTimeout <= 0:
 		return errors.New("commit-timeout: must be positive")
 	case o.LogFormat != "text" && o.LogFormat != "json":

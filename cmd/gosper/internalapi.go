@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// errNoNode is returned when nothing listens at the internal address.
+var errNoNode = errors.New("no node answers")
+
+// apiTimeout bounds one request, apiAnswer the bytes of its answer.
+const (
+	apiTimeout = 10 * time.Second
+	apiAnswer  = 16 << 20
+)
+
+// form posts a form to the internal port and decodes the JSON answer into out.
+func (i *internalFlags) form(ctx context.Context, path string, form url.Values, out any) error {
+	return i.exchange(ctx, http.MethodPost, path, "application/x-www-form-urlencoded", []byte(form.Encode()), out)
+}
+
+// json posts a JSON body and decodes the JSON answer into out.
+func (i *internalFlags) json(ctx context.Context, path string, body, out any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	return i.exchange(ctx, http.MethodPost, path, "application/json", b, out)
+}
+
+// get decodes the JSON answer of a GET into out.
+func (i *internalFlags) get(ctx context.Context, path string, out any) error {
+	return i.exchange(ctx, http.MethodGet, path, "", nil, out)
+}
+
+// exchange sends one request and decodes the answer. No connection is an errNoNode.
+func (i *internalFlags) exchange(ctx context.Context, method, path, kind string, body []byte, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+friendly(i.addr)+path, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	if kind != "" {
+		request.Header.Set("Content-Type", kind)
+	}
+	if token := getenv("GOSPER_INTERNAL_TOKEN"); token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("%w at %s (%w); start one with gosper serve, or name its port with --internal", errNoNode, i.addr, err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, apiAnswer))
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("the node answered %s: %s", response.Status, messageOf(answer))
+	}
+	return json.Unmarshal(answer, out)
+}
+
+// messageOf finds the message of an error answer.
+func messageOf(answer []byte) string {
+	var e struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(answer, &e) == nil && e.Message != "" {
+		return e.Message
+	}
+	return strings.TrimSpace(string(answer[:min(200, len(answer))]))
+}
+
+// friendly turns the address of a listener into one that can be dialled from this machine.
+func friendly(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

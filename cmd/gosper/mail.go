@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"net/url"
+	"os"
+	"time"
+
+	"gosper/broker/pebble"
+	"gosper/edge/module"
+	"gosper/edge/node"
+)
+
+func mailCommand() command {
+	return command{
+		name:    "mail",
+		summary: "read the e-mails that wait to be sent",
+		example: "gosper mail outbox\ngosper mail --json outbox\ngosper mail sent 0199a1b2-…",
+		run:     runMail,
+	}
+}
+
+// runMail lists the outbox of a running node, or of the data folder when no node runs, or removes an e-mail.
+func runMail(ctx context.Context, args []string, io stdio) int {
+	flags := flag.NewFlagSet("mail", flag.ContinueOnError)
+	var api internalFlags
+	api.add(flags)
+	asJSON := flags.Bool("json", false, "one JSON object a line")
+	data := flags.String("data", node.DefaultOptions().Data, "data folder, read when no node answers")
+	words, code := parseFlags(flags, args, io, usageText(mailCommand(), "[flags] outbox | sent ID"))
+	if code >= 0 {
+		return code
+	}
+	box := outbox{&api, *data}
+	switch {
+	case len(words) == 1 && words[0] == "outbox":
+		return box.list(ctx, *asJSON, io)
+	case len(words) == 2 && words[0] == "sent":
+		return box.sent(ctx, words[1], io)
+	}
+	return usageError(io, "gosper mail", errors.New("say outbox or sent ID"))
+}
+
+// outbox reaches the e-mails of a node, running or not.
+type outbox struct {
+	api  *internalFlags
+	data string
+}
+
+// list prints all e-mails, oldest first.
+func (b outbox) list(ctx context.Context, asJSON bool, io stdio) int {
+	for after := ""; ; {
+		emails, err := b.page(ctx, after)
+		if err != nil {
+			return failure(io, "gosper mail", err)
+		}
+		if len(emails) == 0 {
+			return exitOK
+		}
+		for _, e := range emails {
+			printEmail(io, e, asJSON)
+		}
+		after = emails[len(emails)-1].ID
+	}
+}
+
+func printEmail(io stdio, e module.Email, asJSON bool) {
+	if !asJSON {
+		fmt.Fprintf(io.out, "%s  %s  %-16s  to %s  user %s  code %s\n", e.ID, e.Created.Format(time.RFC3339), e.Template, e.To, e.Username, e.Code)
+		return
+	}
+	if b, err := json.Marshal(e); err == nil {
+		fmt.Fprintln(io.out, string(b))
+	}
+}
+
+// page returns the next e-mails after an id.
+func (b outbox) page(ctx context.Context, after string) (emails []module.Email, err error) {
+	var out struct {
+		Emails []module.Email `json:"emails"`
+	}
+	err = b.api.get(ctx, "/admin/mail/outbox?after="+url.QueryEscape(after), &out)
+	if !errors.Is(err, errNoNode) {
+		return out.Emails, err
+	}
+	err = b.offline(func(box *module.Outbox) (err error) {
+		emails, err = box.List(ctx, after, 1000)
+		return err
+	})
+	return emails, err
+}
+
+// sent removes an e-mail from the outbox.
+func (b outbox) sent(ctx context.Context, id string, io stdio) int {
+	var out struct{}
+	err := b.api.form(ctx, "/admin/mail/sent", url.Values{"id": {id}}, &out)
+	if errors.Is(err, errNoNode) {
+		err = b.offline(func(box *module.Outbox) error { return box.Delete(ctx, id) })
+	}
+	if err != nil {
+		return failure(io, "gosper mail", err)
+	}
+	return exitOK
+}
+
+// offline opens the data folder of a node that does not run.
+func (b outbox) offline(work func(*module.Outbox) error) error {
+	folder := node.StoreFolder(b.data)
+	if _, err := os.Stat(folder); err != nil {
+		return fmt.Errorf("no node answers at %s, and there is no data folder %s", b.api.addr, b.data)
+	}
+	db, err := pebble.Open(folder, pebble.Options{})
+	if err != nil {
+		return err
+	}
+	err = work(module.NewOutbox(db.Store(), module.DefaultOptions().MailOutbox))
+	return errors.Join(err, db.Close())
+}

@@ -1,0 +1,123 @@
+// Command gosper is the edge server of a shared world, and the tools around it. Run "gosper help".
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Exit codes of every command.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+// stdio is what a command reads and writes.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// command is one word after "gosper". Each has its own file.
+type command struct {
+	name    string
+	summary string // one line
+	example string // one or more command lines
+	// run gets the arguments after the name and returns the exit code. The context ends at the first SIGINT or SIGTERM;
+	// the second ends the process.
+	run func(ctx context.Context, args []string, io stdio) int
+}
+
+// commands lists all commands in the order of the help text.
+var commands = []command{
+	serveCommand(),
+	chatCommand(),
+	callCommand(),
+	tailCommand(),
+	tokenCommand(),
+	nonceCommand(),
+	mailCommand(),
+	configCommand(),
+	benchCommand(),
+	versionCommand(),
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // from now on a signal has its usual effect: it ends the process
+	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// run finds the command and runs it.
+func run(ctx context.Context, args []string, io stdio) int {
+	name, rest := "help", args
+	if len(args) > 0 {
+		name, rest = args[0], args[1:]
+	}
+	switch name {
+	case "help", "-h", "-help", "--help":
+		return help(rest, io)
+	case "-version", "--version":
+		name = "version"
+	}
+	c, ok := findCommand(name)
+	if !ok {
+		return usageError(io, "gosper", fmt.Errorf("unknown command %q; gosper help lists all", name))
+	}
+	return c.run(ctx, rest, io)
+}
+
+func findCommand(name string) (command, bool) {
+	i := slices.IndexFunc(commands, func(c command) bool { return c.name == name })
+	if i < 0 {
+		return command{}, false
+	}
+	return commands[i], true
+}
+
+// help prints all commands, or the help of one.
+func help(args []string, io stdio) int {
+	if len(args) > 0 {
+		c, ok := findCommand(args[0])
+		if !ok {
+			return usageError(io, "gosper help", fmt.Errorf("unknown command %q", args[0]))
+		}
+		return c.run(context.Background(), []string{"--help"}, io)
+	}
+	fmt.Fprint(io.out, "gosper is the edge server of a shared world: lines over TCP, websocket, accounts, chat, grids.\n\nCommands:\n")
+	for _, c := range commands {
+		fmt.Fprintf(io.out, "  %-9s %s\n", c.name, c.summary)
+	}
+	fmt.Fprint(io.out, "\nBegin with:\n  gosper serve\n\ngosper COMMAND --help tells more about one.\n")
+	return exitOK
+}
+
+// usageText is the top of a command's help.
+func usageText(c command, arguments string) string {
+	text := c.summary + "\n\nUsage:\n  gosper " + c.name + " " + arguments + "\n\nExample:\n"
+	for line := range strings.Lines(c.example) {
+		text += "  " + strings.TrimRight(line, "\n") + "\n"
+	}
+	return strings.TrimRight(text, "\n")
+}
+
+// usageError prints a mistake of the command line in one line.
+func usageError(io stdio, name string, err error) int {
+	fmt.Fprintf(io.err, "%s: %s\n", name, oneLine(err))
+	return exitUsage
+}
+
+// failure prints an error in one line.
+func failure(io stdio, name string, err error) int {
+	fmt.Fprintf(io.err, "%s: %s\n", name, oneLine(err))
+	return exitError
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -1,0 +1,202 @@
+// Package node wires one gosper node: the store, the function table, the event loops and the HTTP servers. It owns
+// what they share, the order in which they start and end, and the options by which all of them are set.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"gosper/broker"
+	"gosper/broker/pebble"
+	"gosper/edge"
+	"gosper/edge/control"
+	"gosper/edge/door/line"
+	"gosper/edge/door/websocket"
+	"gosper/edge/module"
+	"gosper/edge/web"
+)
+
+// Node is a running node. All methods may be called from any goroutine.
+type Node struct {
+	options Options
+	log     *slog.Logger
+	db      *pebble.DB
+	table   *module.Table
+	engine  *edge.Engine
+	site    *control.Server
+
+	drainOnce sync.Once
+	drainAsk  chan struct{}
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Start runs a node and returns when it takes clients. The context bounds the start only. After an error nothing
+// stays open. A nil log means none.
+func Start(ctx context.Context, o Options, log *slog.Logger) (*Node, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	n := &Node{options: o, log: log, drainAsk: make(chan struct{})}
+	for _, step := range []func() error{n.openStore, n.startTable, n.startEngine, n.startSite, ctx.Err} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, n.Close())
+		}
+	}
+	return n, nil
+}
+
+// StoreFolder is the folder of the database in a data folder.
+func StoreFolder(data string) string { return filepath.Join(data, "store") }
+
+func (n *Node) openStore() error {
+	if err := os.MkdirAll(n.options.Data, 0o700); err != nil {
+		return fmt.Errorf("data: %w", err)
+	}
+	db, err := pebble.Open(StoreFolder(n.options.Data), pebble.Options{
+		MinFree: uint64(n.options.FreeDisk), CommitTimeout: n.options.CommitTimeout, Log: n.log})
+	if err != nil {
+		return fmt.Errorf("data: %w", err)
+	}
+	n.db = db
+	return nil
+}
+
+func (n *Node) startTable() error {
+	secret, err := loadSecret(&n.options)
+	if err != nil {
+		return err
+	}
+	n.table, err = module.New(module.Config{Options: n.options.Functions, Store: n.db.Store(), Registry: n.db.Registry(),
+		Bus: n.db.Bus(), Secret: secret, Log: n.log})
+	return err
+}
+
+func (n *Node) startEngine() error {
+	o := &n.options
+	cert, err := o.loadTLS()
+	if err != nil {
+		return err
+	}
+	door := line.New()
+	var listeners []edge.Listener
+	if o.LineAddr != "" {
+		listeners = append(listeners, edge.Listener{Name: "line", Addr: o.LineAddr, Door: door, ProxyFrom: o.ProxyFrom})
+	}
+	if o.TLSLineAddr != "" {
+		listeners = append(listeners, edge.Listener{Name: "tls-line", Addr: o.TLSLineAddr, Door: door, TLS: cert, ProxyFrom: o.ProxyFrom})
+	}
+	n.engine, err = edge.Start(edge.Config{Loops: o.Loops, Listeners: listeners, Limits: o.Limits, Bus: n.db.Bus(),
+		Dispatcher: n.table, Log: n.log})
+	return err
+}
+
+func (n *Node) startSite() error {
+	o := &n.options
+	cert, err := o.loadTLS()
+	if err != nil {
+		return err
+	}
+	door := websocket.New(line.New())
+	n.site, err = control.Start(control.Config{
+		HTTPAddr: o.HTTPAddr, HTTPSAddr: o.HTTPSAddr, TLS: cert, InternalAddr: o.InternalAddr, Token: string(o.InternalToken),
+		Origins: o.Origins, ProxyFrom: o.ProxyFrom, Limits: o.HTTP, Page: web.FS, Table: n.table, Bus: n.db.Bus(),
+		Room:  n.engine,
+		Adopt: func(c net.Conn, info edge.AdoptInfo) error { return n.engine.Adopt(c, door, info) },
+		Ready: n.ready, Drain: n.askDrain, Metrics: metricTables(), Version: Version(), Log: n.log,
+	})
+	return err
+}
+
+// ready says why the node should get no clients; nil when it should.
+func (n *Node) ready() error {
+	return errors.Join(n.db.Health(), n.engine.Err())
+}
+
+// metricTables gathers what the packages of a node say about their metrics.
+func metricTables() []control.Metric {
+	var all []control.Metric
+	for _, table := range [][]broker.Metric{edge.Metrics(), pebble.Metrics, module.Metrics()} {
+		for _, m := range table {
+			all = append(all, control.Metric{Name: m.Name, Type: metricType(m.Name), Help: m.Help})
+		}
+	}
+	return all
+}
+
+// metricType tells the type of a metric from its name: counters end in _total, times and sizes of batches are histograms.
+func metricType(name string) string {
+	switch {
+	case strings.HasSuffix(name, "_total"):
+		return "counter"
+	case strings.HasSuffix(name, "_seconds"), strings.HasSuffix(name, "_batch_writes"):
+		return "histogram"
+	}
+	return "gauge"
+}
+
+// Addr returns the address of an open port: "line", "tls-line", "http", "https" or "internal"; nil for a closed one.
+func (n *Node) Addr(name string) net.Addr {
+	if strings.HasSuffix(name, "line") {
+		return n.engine.Addr(name)
+	}
+	return n.site.Addr(name)
+}
+
+// Done is closed when the event loops have ended, asked or unasked. Err then says why.
+func (n *Node) Done() <-chan struct{} { return n.engine.Done() }
+
+// Err returns why the event loops ended; nil while they run, and after an orderly end.
+func (n *Node) Err() error { return n.engine.Err() }
+
+// Failed gives the error of an HTTP server that stopped unasked.
+func (n *Node) Failed() <-chan error { return n.site.Failed() }
+
+// DrainAsked is closed when somebody has asked for a drain by HTTP.
+func (n *Node) DrainAsked() <-chan struct{} { return n.drainAsk }
+
+func (n *Node) askDrain() { n.drainOnce.Do(func() { close(n.drainAsk) }) }
+
+// Drain reports the node as not ready, takes no new client, and lets every client go, with the advice to come back
+// elsewhere, over the limit drain_spread; what is queued is sent. It returns nil when all have gone, or the error of
+// ctx; Options.DrainTimeout bounds it too.
+func (n *Node) Drain(ctx context.Context) error {
+	n.site.Drain()
+	ctx, cancel := context.WithTimeout(ctx, n.options.DrainTimeout)
+	defer cancel()
+	return n.engine.Drain(ctx)
+}
+
+// Close ends the node at once: connections are cut, what was acknowledged is on disk. It is idempotent.
+func (n *Node) Close() error {
+	n.closeOnce.Do(func() { n.closeErr = n.close() })
+	return n.closeErr
+}
+
+// close ends parts in the opposite order of their start. Parts that were not started are nil.
+func (n *Node) close() error {
+	var errs []error
+	if n.site != nil {
+		errs = append(errs, n.site.Close())
+	}
+	if n.engine != nil {
+		errs = append(errs, n.engine.Close())
+	}
+	if n.table != nil {
+		n.table.Close()
+	}
+	if n.db != nil {
+		errs = append(errs, n.db.Close())
+	}
+	return errors.Join(errs...)
+}
