@@ -1,0 +1,70 @@
+package edge
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"runtime"
+
+	"gosper/broker"
+	"gosper/edge/module"
+)
+
+// Listener is one address on which clients connect straight to an event loop.
+type Listener struct {
+	Name string // for Engine.Addr and messages: "line"
+	Addr string // host:port; port 0 chooses a free one
+	Door Door
+	// TLS, if set, makes this a TLS listener.
+	TLS *tls.Config
+	// ProxyFrom lists the addresses of balancers. Who connects from one of them must begin with a PROXY protocol header
+	// (version 1 or 2); from any other address such a header is an error of the client's protocol.
+	ProxyFrom []netip.Prefix
+}
+
+// Config is what an engine needs. Bus and Dispatcher are required.
+type Config struct {
+	Loops      int // event loops, 1 to 64; 0 means one a CPU
+	Listeners  []Listener
+	Limits     Limits // DefaultLimits() unless set
+	Bus        broker.Bus
+	Dispatcher module.Dispatcher
+	Log        *slog.Logger // nil means none
+}
+
+const maxLoops = 64 // one bit each in subject.loops
+
+func (c *Config) complete() error {
+	if c.Loops == 0 {
+		c.Loops = min(runtime.GOMAXPROCS(0), maxLoops)
+	}
+	if c.Loops < 1 || c.Loops > maxLoops {
+		return fmt.Errorf("loops: %d is outside 1 to %d", c.Loops, maxLoops)
+	}
+	if c.Bus == nil || c.Dispatcher == nil {
+		return errors.New("bus and dispatcher are required")
+	}
+	if c.Limits == (Limits{}) {
+		c.Limits = DefaultLimits()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	for i := range c.Listeners {
+		if c.Listeners[i].Door == nil {
+			return fmt.Errorf("listener %q has no door", c.Listeners[i].Name)
+		}
+	}
+	return c.Limits.Validate()
+}
+
+// AdoptInfo tells what is known of a connection that was opened elsewhere.
+type AdoptInfo struct {
+	Remote      netip.Addr // the client; zero means the peer of the socket
+	Subprotocol string     // chosen in the websocket handshake, "" for none
+	Leftover    []byte     // bytes of the client that were read behind the handshake; kept until they are handled
+	Welcome     []byte     // content of the first message, a JSON object; nil means the door's own
+	Acquired    bool       // the caller's Engine.Acquire is handed over: the connection has its place already
+}

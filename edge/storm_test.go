@@ -1,0 +1,5 @@
+package edge_test
+
+const stormEnv = "GOSPER_TEST_STORM"
+
+func stormServer() {}
