@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
 	"testing"
 	"time"
 
@@ -12,6 +13,15 @@ import (
 	"gosper/broker"
 	"gosper/broker/brokertest"
 )
+
+// TestMain also is the child that the kill test kills, and looks for goroutines that outlive their database.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(childDir); dir != "" {
+		runChild(dir)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience is how long anything in these tests may take that should take a moment.
 const patience = 20 * time.Second
@@ -56,16 +66,13 @@ func within(t testing.TB) context.Context {
 // The Pebble engines pass the suites that every engine passes, on the real file system.
 
 func TestBus(t *testing.T) {
-	defer goleak.VerifyNone(t)
 	brokertest.RunBus(t, func(t *testing.T) broker.Bus { return open(t, t.TempDir(), Options{}).Bus() })
 }
 
 func TestRegistry(t *testing.T) {
-	defer goleak.VerifyNone(t)
 	brokertest.RunRegistry(t, func(t *testing.T) broker.Registry { return open(t, t.TempDir(), Options{}).Registry() })
 }
 
 func TestStore(t *testing.T) {
-	defer goleak.VerifyNone(t)
 	brokertest.RunStore(t, func(t *testing.T) broker.Store { return open(t, t.TempDir(), Options{}).Store() })
 }
