@@ -67,7 +67,7 @@ func runEcho(ctx context.Context, r *Run) error {
 // echoSides starts the servers and connects to them.
 func echoSides(ctx context.Context, r *Run, cl *closers, conns int) (sides []*echoSide, err error) {
 	r.Step(0, "starting the server")
-	s, err := startServer(ctx, r, serverLimits{conns: 2*conns + 16})
+	s, err := startServer(ctx, r)
 	if err != nil {
 		return nil, err
 	}

@@ -82,7 +82,7 @@ func (c *closers) close() {
 
 func fanSides(ctx context.Context, r *Run, cl *closers, subscribers int) ([]*fanSide, *node, error) {
 	r.Step(0, "starting the server")
-	s, err := startServer(ctx, r, serverLimits{conns: 2*subscribers + 16})
+	s, err := startServer(ctx, r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -205,7 +205,7 @@ func fanReport(r *Run, sides []*fanSide) {
 
 // runBurst measures how long one message takes to reach many subscribers, on a server of its own.
 func runBurst(ctx context.Context, r *Run, subscribers int) error {
-	s, err := startServer(ctx, r, serverLimits{conns: subscribers + 16})
+	s, err := startServer(ctx, r)
 	if err != nil {
 		return err
 	}

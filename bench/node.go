@@ -3,8 +3,8 @@ package bench
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -25,16 +25,11 @@ type node struct {
 	http                *http.Client
 }
 
-// serverLimits says how much more than its defaults a scenario asks of the server.
-type serverLimits struct {
-	conns int
-}
-
 // startServer starts a server with its own data folder and addresses, or points at the one the user named.
-func startServer(ctx context.Context, r *Run, limits serverLimits) (*node, error) {
-	s := &node{http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 4}}}
+func startServer(ctx context.Context, r *Run) (*node, error) {
+	s := &node{http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: nonceWorkers}}}
 	if r.Target != "self" {
-		return nil, errors.New("target: only self is known to this scenario")
+		return s, s.point(ctx, r)
 	}
 	for _, a := range []*string{&s.line, &s.web, &s.internal} {
 		addr, err := freeAddr()
@@ -48,7 +43,7 @@ func startServer(ctx context.Context, r *Run, limits serverLimits) (*node, error
 		return nil, err
 	}
 	s.dir = dir
-	args := append([]string{"serve", "--data", dir, "--line-addr", s.line, "--http-addr", s.web, "--internal-addr", s.internal}, limits.args()...)
+	args := append([]string{"serve", "--data", dir, "--line-addr", s.line, "--http-addr", s.web, "--internal-addr", s.internal}, raisedLimits...)
 	start := time.Now()
 	s.child, _, err = startChild("gosper serve", r.Binary, args, r.Log)
 	if err != nil {
@@ -60,12 +55,32 @@ func startServer(ctx context.Context, r *Run, limits serverLimits) (*node, error
 		return nil, err
 	}
 	s.ready = time.Since(start)
-	r.Setting("server", "gosper "+strings.Join(args[7:], " "))
+	r.Setting("server", "gosper serve "+strings.Join(raisedLimits, " "))
+	r.Setting("durability", "chat history on disk, fsync with group commit before delivery")
 	return s, nil
 }
 
-func (l serverLimits) args() []string {
-	return nil
+// raisedLimits takes the rates off that a load generator would meet; every other limit is the server's default.
+var raisedLimits = []string{
+	"--limit-chat-rate=0", "--limit-call-rate=0", "--limit-control-rate=0",
+	"--rate-read=0", "--rate-write=0", "--rate-chat=0", "--rate-auth=0", "--log-level=error",
+}
+
+// point takes the addresses of a server that runs already: "host" for the default ports, or
+// "host:line,http,internal".
+func (s *node) point(ctx context.Context, r *Run) error {
+	host, ports, named := strings.Cut(r.Target, ":")
+	list := []string{"9000", "8080", "8000"}
+	if named {
+		list = strings.Split(ports, ",")
+	}
+	if len(list) != 3 || host == "" {
+		return fmt.Errorf("target: %q is not self, host or host:line,http,internal", r.Target)
+	}
+	s.line, s.web, s.internal = net.JoinHostPort(host, list[0]), net.JoinHostPort(host, list[1]), net.JoinHostPort(host, list[2])
+	r.Note("the server runs already, so its CPU time and memory are not known; its rate limits must be off: %s", strings.Join(raisedLimits, " "))
+	_, err := s.get(ctx, "/readyz")
+	return err
 }
 
 // freeAddr finds a free port of the loopback.
@@ -152,9 +167,45 @@ func (s *node) do(req *http.Request) ([]byte, error) {
 	return b, nil
 }
 
-// nonces registers n nonces for n players of a world.
+// nonceWorkers is how many nonces are registered at the same time.
+const nonceWorkers = 16
+
+// nonces registers a nonce for each of n players p00000… of a world, and returns them in that order.
 func (s *node) nonces(ctx context.Context, n int, world string) ([]string, error) {
-	return nil, nil
+	list := make([]string, n)
+	errs := make(chan error, nonceWorkers)
+	for w := range nonceWorkers {
+		go func() {
+			var err error
+			for i := w; i < n && err == nil; i += nonceWorkers {
+				name := fmt.Sprintf("p%05d", i)
+				list[i] = rand.Text()
+				err = s.nonce(ctx, list[i], map[string]string{"world": world, "gn": name})
+			}
+			errs <- err
+		}()
+	}
+	var first error
+	for range nonceWorkers {
+		if err := <-errs; err != nil && first == nil {
+			first = fmt.Errorf("register nonces: %w", err)
+		}
+	}
+	return list, first
+}
+
+func (s *node) nonce(ctx context.Context, nonce string, payload map[string]string) error {
+	b, err := s.post(ctx, "/register_nonce", map[string]any{"nonce": nonce, "payload": payload})
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Status int `json:"status"`
+	}
+	if err := json.Unmarshal(b, &answer); err != nil || answer.Status != 0 {
+		return fmt.Errorf("answered %.200q", b)
+	}
+	return nil
 }
 
 // mallocs returns how many objects the server has allocated since its start.
