@@ -173,6 +173,7 @@ func (e *edit) touch(g *Grid, x, y int) int {
 func (g *Grid) noteEdit(t int) {
 	setBit(g.stale[g.now], t)
 	setBit(g.edited[g.now], t)
+	setBit(g.unsent, t)
 	g.touched = true
 }
 

@@ -291,3 +291,37 @@ func TestSettledOwnersWithEdits(t *testing.T) {
 		})
 	}
 }
+
+// Goal: blended colours are exact with both roundings, and their memory goes
+// back when cells die. Method: as above, with colours.
+func TestColoursEqualReference(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	for _, size := range [][2]int{{1, 1}, {5, 7}, {64, 64}, {65, 63}, {128, 192}, {100, 100}} {
+		for _, topology := range []Topology{Torus, Plane} {
+			for _, colours := range []ColourMode{ColourWhole, ColourChannels} {
+				for _, rule := range []Rule{Life, mustRule("36", "23")} {
+					o := Options{Width: size[0], Height: size[1], Topology: topology, Rule: rule, Colours: colours}
+					p := newPair(t, o, fmt.Sprintf("colours %+v", o))
+					p.soup(rng, 0.2, 3)
+					for range 60 {
+						p.step()
+						p.compare()
+						if rng.IntN(10) == 0 {
+							p.edits(rng)
+						}
+					}
+					if most, _ := Size(o); p.g.Memory() > most {
+						t.Fatalf("%s: %d bytes, more than Size, %d", p.name, p.g.Memory(), most)
+					}
+					p.g.Clear()
+					empty := p.g.colours.bytes()
+					p.g.Step()
+					p.g.Step()
+					if p.g.colours.index[0] != 0 {
+						t.Fatalf("%s: an empty grid still holds colour blocks (%d bytes)", p.name, empty)
+					}
+				}
+			}
+		}
+	}
+}

@@ -3,6 +3,7 @@ package grid
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 )
 
 // Topology says what lies beyond the edges of a grid.
@@ -38,7 +39,7 @@ const (
 	// numbers, rounded down: 3cfaa0, ffffff and 7a0058 give 9253a7.
 	ColourWhole
 	// ColourChannels takes the mean of red, green and blue apart, each
-	// rounded down: 3cfaa0, ffffff and 7a0058 give 91a6a7.
+	// rounded down: 3cfaa0, ffffff and 7a0058 give 91a8a7.
 	ColourChannels
 )
 
@@ -140,7 +141,8 @@ type Grid struct {
 	hashes [2][]uint64    // cached hash of each tile of a buffer
 	stale  [2][]uint64    // bit per tile: its cached hash is out of date
 	need   [2]needMap     // tiles to compute when the buffer is next written
-	edited [2][]uint64    // bit per tile: edited since followers last heard
+	edited [2][]uint64    // bit per tile of a buffer: edited after its step
+	unsent []uint64       // bit per tile: edited since AppendEdits
 	lines  [2]lineCounts  // tiles with live cells by tile row and column
 	planes []tile         // owner planes, shape.planes a tile
 	owner  []uint16       // owner state of each tile
@@ -156,7 +158,8 @@ type Grid struct {
 	deaths  int64    // of the last step
 	byOwner ownerCache
 	hashSum [2]uint64 // sum of the cached tile hashes of a buffer
-	touched bool      // some bit of edited is set
+	touched bool      // some bit of edited or unsent is set
+	foreign bool      // the buffers were written by a delta or a snapshot
 }
 
 // New makes an empty grid at generation 0. Its memory, exactly [Size] of the
@@ -208,9 +211,31 @@ func (g *Grid) Generation() uint64 { return g.gen }
 func (g *Grid) Population() int64 { return g.live[g.now] }
 
 // Changes returns the births and deaths of the last step: of the last of its
-// generations after [Grid.Run]. Edits do not count. They are zero after a
-// snapshot was applied.
-func (g *Grid) Changes() (births, deaths int64) { return g.births, g.deaths }
+// generations after [Grid.Run]. Edits do not count. A follower, whose cells
+// come from deltas and snapshots, compares its two generations when asked, so
+// there edits do count.
+func (g *Grid) Changes() (births, deaths int64) {
+	if g.foreign {
+		births = g.countBirths()
+		return births, g.live[1-g.now] + births - g.live[g.now]
+	}
+	return g.births, g.deaths
+}
+
+// countBirths compares the two generations.
+func (g *Grid) countBirths() int64 {
+	n := 0
+	for t := range g.counts[g.now] {
+		if g.counts[g.now][t].live == 0 {
+			continue
+		}
+		before := &g.tiles[1-g.now][t]
+		for y, row := range g.tiles[g.now][t] {
+			n += bits.OnesCount64(row &^ before[y])
+		}
+	}
+	return int64(n)
+}
 
 // Inside says whether (x, y) is a cell of the grid.
 func (g *Grid) Inside(x, y int) bool {

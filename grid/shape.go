@@ -84,14 +84,15 @@ func (s *shape) rows(ty int) int {
 //	  T/2    population and births of each tile (uint16 each)
 //	  T      cached tile hashes
 //	  T/64   bit per tile: cached hash out of date
-//	  T/64   bit per tile: edited since followers last heard
+//	  T/64   bit per tile: edited after the step that wrote the buffer
 //	  need   bit per tile to compute, and bit per tile row with any
 //	  lines  uint32 per tile row and tile column: tiles with live cells
+//	T/64     bit per tile: edited since edits were last sent
 //	T/4      owner state of each tile (uint16), with owners only
 func (s *shape) words(o Options) int {
 	t := s.tiles()
 	perBuffer := ceilDiv(t, 2) + t + 2*s.tileBits() + s.needWords() + s.lineWords()
-	return cacheLineWords + (2+s.planes)*t*tileSide + 2*perBuffer + s.ownerWords(o)
+	return cacheLineWords + (2+s.planes)*t*tileSide + 2*perBuffer + s.tileBits() + s.ownerWords(o)
 }
 
 const cacheLineWords = 8
@@ -138,6 +139,7 @@ func (g *Grid) carve() {
 		counts := carveAs[uint32](&c, s.lineWords(), s.tw+s.th)
 		g.lines[b] = lineCounts{rows: counts[:s.th], cols: counts[s.th:]}
 	}
+	g.unsent = c.next(s.tileBits())
 	if g.opts.Owners > 0 {
 		g.owner = carveAs[uint16](&c, s.ownerWords(g.opts), t)
 	}

@@ -17,6 +17,7 @@ func (g *Grid) Step() {
 // answer already. So a tile that comes out different from what its buffer held
 // wakes itself and the neighbours its changed cells touch, for the next step.
 func (g *Grid) step(w *deltaWriter) {
+	g.wakeForeign()
 	dst := 1 - g.now
 	need := &g.need[dst]
 	var job stepJob
@@ -98,20 +99,31 @@ func (job *stepJob) tile(g *Grid, tx, ty, dst int, w *deltaWriter) {
 	if j.births != 0 && g.opts.Owners+int(g.opts.Colours) > 0 {
 		job.newborns(g, tx, ty, dst, &c)
 	}
+	if g.colours != nil && (j.live == 0 || (g.gen+uint64(t))%sweepEvery == 0) {
+		g.colours.sweep(t, out, &cur[t])
+	}
 	if c.any != 0 {
 		setBit(g.stale[dst], t)
 		g.wake(&g.need[1-dst], tx, ty, c)
 	}
 	if w != nil {
-		w.tile(g, t, dst)
+		w.tile(g, t, dst, c)
 	}
 }
+
+// sweepEvery is how many generations pass between looks for colour blocks of
+// a busy tile that are not needed any more.
+const sweepEvery = 16
 
 // count records what the kernel counted in a tile.
 func (g *Grid) count(b, t int, j *lifeJob) {
 	g.setLive(b, t, uint16(j.live))
-	c := &g.counts[b][t]
-	if births := uint16(j.births); c.births != births {
+	g.setBirths(b, t, uint16(j.births))
+}
+
+// setBirths records the births that led to a tile of buffer b.
+func (g *Grid) setBirths(b, t int, births uint16) {
+	if c := &g.counts[b][t]; c.births != births {
 		g.born[b] += int64(births) - int64(c.births)
 		c.births = births
 	}
@@ -169,6 +181,14 @@ func (s *shape) wakeRow(need *needMap, tx, ty int, three uint64) {
 			x = (x + s.tw) % s.tw
 		}
 		need.add(x, ty)
+	}
+}
+
+// wakeForeign wakes all tiles after a delta or a snapshot was applied.
+func (g *Grid) wakeForeign() {
+	if g.foreign {
+		g.wakeAll()
+		g.foreign = false
 	}
 }
 
