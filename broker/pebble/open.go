@@ -20,6 +20,9 @@ var ErrLocked = errors.New("the folder is in use by another process")
 // ErrDamaged is returned by Open when the folder's files are not what was written.
 var ErrDamaged = errors.New("the store is damaged")
 
+// errNewer is returned by Open for a folder that a later version of the program has written.
+var errNewer = errors.New("the store is newer than this program")
+
 // Open opens the database in dir, and makes it when there is none. It refuses a folder that another process uses
 // (ErrLocked) and one that does not hold all that was acknowledged (ErrDamaged); the error says what to do.
 func Open(dir string, o Options) (*DB, error) {
@@ -72,7 +75,7 @@ func (db *DB) loadNumbers() error {
 	case format == 0:
 		err = db.birth()
 	case format > layoutVersion:
-		return fmt.Errorf("its layout has version %d, this program knows %d: use a newer program", format, layoutVersion)
+		return fmt.Errorf("%w: its layout has version %d, this program knows %d", errNewer, format, layoutVersion)
 	}
 	read := func(into *uint64, key []byte) {
 		if err == nil {
@@ -179,19 +182,29 @@ func (l pebbleLog) Errorf(format string, args ...any) {
 // Fatalf implements pebble.Logger. Pebble calls it when a log can not be written or synced.
 func (l pebbleLog) Fatalf(format string, args ...any) { l.db.fatal(fmt.Errorf(format, args...)) }
 
-// explain makes an error of Open say what to do.
+// explain makes an error of Open say what to do. What the operating system refuses is told as it is; everything else that
+// can keep Pebble from opening its own files means that they are not what was written.
 func explain(dir string, err error) error {
+	var errno syscall.Errno
+	osError := errors.As(err, &errno) && errno != syscall.ENOENT
+	text := err.Error()
 	switch {
-	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EACCES) && strings.Contains(err.Error(), "lock"),
-		strings.Contains(err.Error(), "lock held by current process"):
+	case strings.Contains(text, "lock held by current process"),
+		osError && strings.Contains(text, "LOCK") && (errno == syscall.EAGAIN || errno == syscall.EACCES),
+		osError && errno == syscall.EAGAIN:
 		return fmt.Errorf("open store %s: %w; stop it, or use another folder", dir, ErrLocked)
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EROFS):
+	case osError && (errno == syscall.EACCES || errno == syscall.EROFS):
 		return fmt.Errorf("open store %s: %w; let the user of this process write there", dir, err)
-	case errors.Is(err, syscall.ENOSPC):
+	case osError && errno == syscall.ENOSPC:
 		return fmt.Errorf("open store %s: %w; free some disk space first", dir, err)
-	case errors.Is(err, ErrDamaged), pebble.IsCorruptionError(err), errors.Is(err, pebble.ErrDBDoesNotExist):
-		return fmt.Errorf("open store %s: %w (%w); put back a backup of the folder, or move it away to start empty",
-			dir, ErrDamaged, err)
+	case osError:
+		return fmt.Errorf("open store %s: %w", dir, err)
+	case errors.Is(err, errNewer), strings.Contains(text, "format major version"):
+		return fmt.Errorf("open store %s: %w: %w; use the newer program that wrote it", dir, errNewer, err)
+	case errors.Is(err, ErrDamaged):
+		return fmt.Errorf("open store %s: %w; %s", dir, err, howToRepair)
 	}
-	return fmt.Errorf("open store %s: %w", dir, err)
+	return fmt.Errorf("open store %s: %w: %w; %s", dir, ErrDamaged, err, howToRepair)
 }
+
+const howToRepair = "put back a backup of the folder, or move it away to start empty"
