@@ -2,7 +2,6 @@ package module
 
 import (
 	"context"
-	"encoding/json"
 	"unicode/utf8"
 
 	"gosper/broker"
@@ -136,14 +135,16 @@ type historyIn struct {
 
 // said is one message of a history, with its place.
 type said struct {
-	protocol.Chat
+	Name string `json:"name"`
+	Text string `json:"text"`
+	Time int64  `json:"time"` // unix milliseconds
 	broker.Position
 }
 
 type historyOut struct {
-	Messages        []json.RawMessage `json:"messages"` // {"name","text","time","epoch","offset"}
-	broker.Position                   // of the newest message of the subject
-	Recovered       bool              `json:"recovered"` // false: something after the asked position is lost
+	Messages        []said `json:"messages"` // oldest first
+	broker.Position        // of the newest message of the subject
+	Recovered       bool   `json:"recovered"` // false: something after the asked position is lost
 }
 
 func chatHistory(t *Tools, c *Call, in *historyIn) (historyOut, error) {
@@ -164,7 +165,7 @@ func chatHistory(t *Tools, c *Call, in *historyIn) (historyOut, error) {
 	if err != nil {
 		return historyOut{}, err
 	}
-	out := historyOut{Messages: make([]json.RawMessage, 0, len(recovery.Messages)), Position: recovery.Top, Recovered: recovery.Recovered}
+	out := historyOut{Messages: make([]said, 0, len(recovery.Messages)), Position: recovery.Top, Recovered: recovery.Recovered}
 	for _, m := range recovery.Messages {
 		if line, ok := saidOf(m); ok {
 			out.Messages = append(out.Messages, line)
@@ -174,17 +175,13 @@ func chatHistory(t *Tools, c *Call, in *historyIn) (historyOut, error) {
 }
 
 // saidOf returns a message of a chat subject as /chat/history tells it; false for what is no chat.
-func saidOf(m *broker.Message) (json.RawMessage, bool) {
+func saidOf(m *broker.Message) (said, bool) {
 	push, err := protocol.ParsePush(m.Data)
 	if err != nil {
-		return nil, false
+		return said{}, false
 	}
 	chat, err := protocol.ParseChat(push.Content)
-	if err != nil {
-		return nil, false
-	}
-	line, err := json.Marshal(said{chat, m.Position})
-	return line, err == nil
+	return said{chat.Name, chat.Text, chat.Time, m.Position}, err == nil
 }
 
 type presenceIn struct {

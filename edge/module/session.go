@@ -216,7 +216,7 @@ func (t *Tools) checkLogin(ctx context.Context, who Identity) error {
 		return nil
 	}
 	l, _, err := t.loadLogins(ctx, who.Account)
-	if err == nil && l.Login != who.Login {
+	if err == nil && !l.counts(KindSession, who.Login) {
 		err = refuse(protocol.StatusInvalid, "nonce is not valid")
 	}
 	return err

@@ -164,19 +164,29 @@ func (t *Tools) validate(ctx context.Context, token string) (Claims, error) {
 	if err != nil {
 		return Claims{}, err
 	}
-	current := l.Login
-	if c.Kind == KindWorld {
-		current = l.World
-	}
-	if c.Login == "" || c.Login != current {
+	if !l.counts(c.Kind, c.Login) {
 		return Claims{}, ErrToken
 	}
 	return c, nil
 }
 
+// counts says whether a token of a kind with a login id counts. A session belongs to the login or to the world token
+// with which it began.
+func (l *logins) counts(kind Kind, id string) bool {
+	switch {
+	case id == "":
+		return false
+	case kind == KindLogin:
+		return id == l.Login
+	case kind == KindWorld:
+		return id == l.World
+	}
+	return id == l.Login || id == l.World
+}
+
 // identity returns who a token speaks for.
 func (c *Claims) identity(clientCode string) Identity {
-	return Identity{Account: c.Account, Name: c.Name, World: c.World, Family: c.Family,
+	return Identity{Account: c.Account, Login: c.Login, Name: c.Name, World: c.World, Family: c.Family,
 		ClientCode: clientCode, LoggedIn: c.Account != ""}
 }
 

@@ -1,0 +1,276 @@
+package module
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"gosper/broker"
+	"gosper/broker/memory"
+	"gosper/protocol"
+)
+
+// rig is a table on memory engines.
+type rig struct {
+	t     *testing.T
+	table *Table
+	store *memory.Store
+	reg   *memory.Registry
+	bus   *memory.Bus
+
+	mu  sync.Mutex
+	now time.Time // what the table takes for the time
+	ids uint64
+}
+
+// newRig starts a table whose options may be changed first. The rates are off unless the change sets them.
+func newRig(t *testing.T, change func(*Options)) *rig {
+	r := &rig{t: t, store: memory.NewStore(), reg: memory.NewRegistry(), bus: memory.NewBus(memory.BusOptions{}), now: time.Now()}
+	o := DefaultOptions()
+	o.ReadRate, o.WriteRate, o.ChatRate, o.AuthRate, o.GuessRate = Rate{}, Rate{}, Rate{}, Rate{}, Rate{}
+	o.Workers, o.Queue, o.PresenceBatch = 8, 64, time.Millisecond
+	if change != nil {
+		change(&o)
+	}
+	var err error
+	r.table, err = New(Config{Options: o, Store: r.store, Registry: r.reg, Bus: r.bus, Secret: []byte("0123456789abcdef"),
+		Log: slog.New(slog.DiscardHandler), Now: r.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.table.Close()
+		r.bus.Close()
+		r.reg.Close()
+		r.store.Close()
+	})
+	return r
+}
+
+func (r *rig) clock() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now
+}
+
+// pass lets time go on for the table; the engines have their own clock.
+func (r *rig) pass(d time.Duration) {
+	r.mu.Lock()
+	r.now = r.now.Add(d)
+	r.mu.Unlock()
+}
+
+// peer is a client with a connection: what the edge does with a session, without the network.
+type peer struct {
+	rig  *rig
+	id   uint64
+	code string
+
+	mu     sync.Mutex
+	who    Identity
+	subs   map[string]broker.Subscription
+	got    []string // pushes, as "subject data"
+	closed protocol.CloseCode
+	wake   chan struct{}
+}
+
+// connect opens a connection with a client code.
+func (r *rig) connect() *peer {
+	r.ids++
+	return &peer{rig: r, id: r.ids, code: r.table.tools.codes.newClient(), subs: map[string]broker.Subscription{}, wake: make(chan struct{}, 1)}
+}
+
+func (p *peer) ID() uint64 { return p.id }
+
+func (p *peer) SetIdentity(who Identity) {
+	p.mu.Lock()
+	before := p.who
+	p.who = who
+	p.mu.Unlock()
+	if before.World != "" {
+		p.rig.table.Left(p.id, before)
+	}
+	if who.World != "" {
+		p.rig.table.Joined(p.id, who)
+	}
+}
+
+func (p *peer) Subscribe(ctx context.Context, subject string, since broker.Position) (broker.Position, bool, error) {
+	recovery, err := p.rig.bus.History(ctx, subject, since, 1000)
+	if err != nil {
+		return broker.Position{}, false, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.subs[subject] != nil {
+		return recovery.Top, recovery.Recovered, nil
+	}
+	if since != (broker.Position{}) && recovery.Recovered {
+		for _, m := range recovery.Messages {
+			p.got = append(p.got, m.Subject+" "+string(m.Data))
+		}
+	}
+	p.subs[subject], err = p.rig.bus.Subscribe(subject, broker.Handler{Message: p.receive})
+	return recovery.Top, recovery.Recovered, err
+}
+
+func (p *peer) receive(m *broker.Message) {
+	p.mu.Lock()
+	p.got = append(p.got, m.Subject+" "+string(m.Data))
+	p.mu.Unlock()
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (p *peer) Unsubscribe(subject string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.subs[subject]; s != nil {
+		s.Unsubscribe()
+		delete(p.subs, subject)
+	}
+}
+
+func (p *peer) Subscriptions() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var names []string
+	for name := range p.subs {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (p *peer) Close(code protocol.CloseCode) {
+	p.mu.Lock()
+	p.closed = code
+	p.mu.Unlock()
+	p.hangUp()
+}
+
+// hangUp ends the connection as the edge does: subscriptions first, then presence.
+func (p *peer) hangUp() {
+	for _, name := range p.Subscriptions() {
+		p.Unsubscribe(name)
+	}
+	if p.identity().World != "" {
+		p.rig.table.Left(p.id, p.identity())
+	}
+}
+
+func (p *peer) identity() Identity {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.who
+}
+
+func (p *peer) closeCode() protocol.CloseCode {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
+// await waits until a push satisfies the condition, and returns all pushes so far.
+func (p *peer) await(what string, ok func(got []string) bool) []string {
+	p.rig.t.Helper()
+	limit := time.After(5 * time.Second)
+	for {
+		p.mu.Lock()
+		got := slices.Clone(p.got)
+		p.mu.Unlock()
+		if ok(got) {
+			return got
+		}
+		select {
+		case <-p.wake:
+		case <-limit:
+			p.rig.t.Fatalf("%s: got only %q", what, got)
+		}
+	}
+}
+
+// call calls a function and returns the reply.
+func (p *peer) call(route, content string) Reply {
+	return p.rig.do(&Call{Route: route, Door: "ws", Remote: "192.0.2.1", ClientCode: p.code, Content: []byte(content), Who: p.identity(), Session: p})
+}
+
+// do runs a call and waits for its reply.
+func (r *rig) do(c *Call) Reply {
+	r.t.Helper()
+	if c.Context == nil {
+		c.Context = context.Background()
+	}
+	c.Received = time.Now()
+	done := make(chan Reply, 2)
+	r.table.Call(c, func(reply Reply) { done <- reply })
+	select {
+	case reply := <-done:
+		if !json.Valid(reply.Content) {
+			r.t.Fatalf("%s: content %q is not JSON", c.Route, reply.Content)
+		}
+		return reply
+	case <-time.After(20 * time.Second):
+		r.t.Fatalf("%s: no reply", c.Route)
+		return Reply{}
+	}
+}
+
+// gate calls a function by its gate name, without a connection.
+func (r *rig) gate(name, content string) Reply {
+	return r.do(&Call{Route: name, Door: "gate", Remote: "192.0.2.1", Content: []byte(content)})
+}
+
+// must calls a function that has to succeed and decodes its content.
+func (p *peer) must(route, content string, out any) {
+	p.rig.t.Helper()
+	reply := p.call(route, content)
+	if reply.Status != protocol.StatusOK {
+		p.rig.t.Fatalf("%s %s: status %d %s", route, content, reply.Status, reply.Message)
+	}
+	if out != nil {
+		if err := json.Unmarshal(reply.Content, out); err != nil {
+			p.rig.t.Fatal(err)
+		}
+	}
+}
+
+// play logs a guest in and enters a world.
+func (r *rig) play(world, name, family string) *peer {
+	r.t.Helper()
+	p := r.connect()
+	p.must("/user/loginUnique", `{"unique_id":"device-`+world+name+`"}`, nil)
+	content, err := json.Marshal(map[string]string{"world": world, "name": name, "family": family})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	p.must("/user/enterWorld", string(content), nil)
+	return p
+}
+
+// emails returns the outbox.
+func (r *rig) emails() []Email {
+	r.t.Helper()
+	list, err := r.table.Outbox().List(context.Background(), "", 1000)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return list
+}
+
+// complete registers an account to the end.
+func (r *rig) complete(username, password string) *peer {
+	r.t.Helper()
+	p := r.connect()
+	p.must("/user/register", `{"username":"`+username+`","email":"`+username+`@example.com"}`, nil)
+	emails := r.emails()
+	p.must("/user/loginWithEmailCode", `{"emailCode":"`+emails[len(emails)-1].Code+`"}`, nil)
+	p.must("/user/enterNewPassword", `{"password":"`+password+`"}`, nil)
+	return p
+}

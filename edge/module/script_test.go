@@ -1,0 +1,140 @@
+package module
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write what was answered into the scripts of testdata")
+
+// volatile values of replies, as scripts show them.
+var volatile = []struct {
+	pattern *regexp.Regexp
+	name    string
+}{
+	{regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+`), "<jwt>"},
+	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9a-f]{6}`), "<code>"},
+	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "<id>"},
+	{regexp.MustCompile(`"\d{30,39}"`), `"<nonce>"`},
+	{regexp.MustCompile(`"epoch":[1-9]\d*`), `"epoch":<epoch>`},
+	{regexp.MustCompile(`"time":\d+`), `"time":<time>`},
+}
+
+// script is one conversation under way.
+type script struct {
+	rig   *rig
+	peers map[string]*peer
+	now   *peer
+	vars  map[string]string // $name in a command
+}
+
+// Goal: whole conversations give exactly the replies clients rely on. Method: scripts in testdata. A command is
+// answered behind "----"; "as NAME" changes the client, "pass 5h" lets time go on, "gate NAME JSON" calls by gate name,
+// any other line is a route and its content. $code is the newest e-mail code, $token and $session the newest of each.
+func TestConversations(t *testing.T) {
+	names, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(names) == 0 {
+		t.Fatal("no scripts", err)
+	}
+	for _, name := range names {
+		t.Run(filepath.Base(name), func(t *testing.T) { runScript(t, name) })
+	}
+}
+
+func runScript(t *testing.T, name string) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &script{rig: newRig(t, nil), peers: map[string]*peer{}, vars: map[string]string{}}
+	var out strings.Builder
+	for block := range strings.SplitSeq(strings.TrimSpace(string(b)), "\n\n") {
+		command, want, _ := strings.Cut(block, "\n----\n")
+		if strings.HasPrefix(command, "#") {
+			out.WriteString(block + "\n\n")
+			continue
+		}
+		var got []string
+		for line := range strings.Lines(command) {
+			if reply := s.do(t, strings.TrimSpace(line)); reply != "" {
+				got = append(got, reply)
+			}
+		}
+		answer := strings.Join(got, "\n")
+		if answer != want && !*rewrite {
+			t.Errorf("%s\n got: %s\nwant: %s", command, answer, want)
+		}
+		out.WriteString(command)
+		if answer != "" {
+			out.WriteString("\n----\n" + answer)
+		}
+		out.WriteString("\n\n")
+	}
+	if *rewrite {
+		if err := os.WriteFile(name, []byte(strings.TrimSpace(out.String())+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// do runs one line and returns the reply with volatile values named.
+func (s *script) do(t *testing.T, line string) string {
+	word, rest, _ := strings.Cut(line, " ")
+	switch word {
+	case "as":
+		if s.peers[rest] == nil {
+			s.peers[rest] = s.rig.connect()
+		}
+		s.now = s.peers[rest]
+		return ""
+	case "pass":
+		d, err := time.ParseDuration(rest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.rig.pass(d)
+		return ""
+	case "closed":
+		return fmt.Sprint(s.now.closeCode())
+	}
+	if emails := s.rig.emails(); len(emails) > 0 {
+		s.vars["$code"] = emails[len(emails)-1].Code
+	}
+	for name, value := range s.vars {
+		rest = strings.ReplaceAll(rest, name, value)
+	}
+	var reply Reply
+	if word == "gate" {
+		name, content, _ := strings.Cut(rest, " ")
+		reply = s.rig.gate(name, content)
+	} else {
+		reply = s.now.call(word, rest)
+	}
+	s.remember(reply.Content)
+	text := fmt.Sprintf("%d %s %s", reply.Status, reply.Message, reply.Content)
+	for _, v := range volatile {
+		text = v.pattern.ReplaceAllString(text, v.name)
+	}
+	return text
+}
+
+// remember keeps what later lines may name.
+func (s *script) remember(content []byte) {
+	var c struct{ Token, Session string }
+	if json.Unmarshal(content, &c) != nil {
+		return
+	}
+	if c.Token != "" {
+		s.vars["$token"] = c.Token
+	}
+	if c.Session != "" {
+		s.vars["$session"] = c.Session
+	}
+}
