@@ -9,25 +9,28 @@ import (
 
 // fanProtocol is how one kind of server is spoken to in a fan-out.
 type fanProtocol struct {
-	name    string
-	greet   func(i int) greeter
-	cut     func(b []byte) (n int, kind frameKind)
-	publish func(dst, text []byte) []byte // appends the frame that publishes text
-	answer  func(pings []byte) []byte     // what answers whole ping frames
-	free    bool                          // the server keeps the order of each publisher only
+	name   string
+	greet  func(i int) greeter                    // of a subscriber
+	cut    func(b []byte) (n int, kind frameKind) // a subscriber's stream
+	answer func(pings []byte) []byte              // what answers whole ping frames
+	free   bool                                   // the server keeps the order of each publisher only
+
+	pubAddr  string
+	pubGreet func(i int) greeter           // of a publisher
+	publish  func(dst, text []byte) []byte // appends the frame that publishes text
 }
 
-// fanLoad drives the subscribers of one side; the first of them publish too. It belongs to one goroutine.
+// fanLoad drives the subscribers and publishers of one side. What a publisher receives is read and dropped: it is no
+// part of the balance. It belongs to one goroutine.
 type fanLoad struct {
-	proto      fanProtocol
-	publishers int
-	size       int // bytes of a message
-	p          *poller
-	links      []fanLink
-	track      *fanTrack
-	numbers    []uint64 // next number of each publisher
-	buf, out   []byte
-	writing    int // socket in the middle of a frame: nothing else may be written to it; -1 when there is none
+	proto    fanProtocol
+	size     int // bytes of a message
+	p        *poller
+	links    []fanLink
+	pubs     []link // their ids in p follow those of the subscribers
+	track    *fanTrack
+	numbers  []uint64 // next number of each publisher
+	buf, out []byte
 
 	// Of the measurement under way.
 	lat       latencies
@@ -40,15 +43,20 @@ func newFanLoad(ctx context.Context, addr string, subscribers, publishers, size 
 	if err != nil {
 		return nil, err
 	}
+	l := &fanLoad{proto: proto, size: size, p: p, numbers: make([]uint64, publishers), buf: make([]byte, readSize)}
+	l.track = newFanTrack(proto.cut, publishers, proto.free)
 	links, err := open(ctx, p, plan{addr: addr, n: subscribers, greet: proto.greet, opened: opened})
 	if err != nil {
 		p.close()
 		return nil, err
 	}
-	l := &fanLoad{proto: proto, publishers: publishers, size: size, p: p, numbers: make([]uint64, publishers), buf: make([]byte, readSize), writing: -1}
-	l.track = newFanTrack(proto.cut, publishers, proto.free)
 	for _, k := range links {
 		l.links = append(l.links, fanLink{fd: k.fd, rest: k.rest})
+	}
+	l.pubs, err = open(ctx, p, plan{addr: proto.pubAddr, n: publishers, greet: proto.pubGreet, firstID: subscribers})
+	if err != nil {
+		l.close()
+		return nil, fmt.Errorf("publishers: %w", err)
 	}
 	return l, nil
 }
@@ -57,6 +65,7 @@ func (l *fanLoad) close() {
 	for i := range l.links {
 		closeHard(l.links[i].fd)
 	}
+	closeAll(l.pubs)
 	l.p.close()
 }
 
@@ -95,12 +104,12 @@ func (l *fanLoad) one(pause time.Duration, lat latencies) (fanCounts, error) {
 // has arrived, so its messages travel in pieces, as those of a busy sender do.
 func (l *fanLoad) joined(ctx context.Context, d time.Duration, window int, lat latencies) (fanCounts, error) {
 	l.begin(lat)
-	full := uint64(window * l.publishers)
+	full := uint64(window * len(l.pubs))
 	for end := time.Now().Add(d); ctx.Err() == nil && time.Now().Before(end); {
 		arrived := l.delivered / uint64(len(l.links))
 		if under := l.sent - arrived; under <= full/2 {
-			each := int(full-under) / l.publishers
-			for pub := range l.publishers {
+			each := int(full-under) / len(l.pubs)
+			for pub := range l.pubs {
 				if err := l.publish(pub, each); err != nil {
 					return l.counts(), err
 				}
@@ -134,13 +143,11 @@ func (l *fanLoad) publish(pub, n int) error {
 		l.out = l.proto.publish(l.out, text)
 	}
 	l.sent += uint64(n)
-	return l.writeAll(l.links[pub].fd, l.out)
+	return l.writeAll(l.pubs[pub].fd, l.out)
 }
 
 // writeAll writes everything, serving the other sockets while this one is full.
 func (l *fanLoad) writeAll(fd int, b []byte) error {
-	l.writing = fd
-	defer func() { l.writing = -1 }()
 	for end := time.Now().Add(drainTimeout); ; {
 		n, err := writeNow(fd, b)
 		if err != nil {
@@ -195,7 +202,11 @@ func (l *fanLoad) turn(limit time.Duration) error {
 			l.p.ticks()
 			continue
 		}
-		if err := l.receive(&l.links[ev.Fd]); err != nil {
+		if i := int(ev.Fd) - len(l.links); i >= 0 {
+			if _, err := readNow(l.pubs[i].fd, l.buf); err != nil {
+				return fmt.Errorf("publisher %d: %w", i, err)
+			}
+		} else if err := l.receive(&l.links[ev.Fd]); err != nil {
 			return fmt.Errorf("subscriber %d: %w", ev.Fd, err)
 		}
 	}
@@ -216,8 +227,8 @@ func (l *fanLoad) receive(k *fanLink) error {
 	if err != nil {
 		return err
 	}
-	if len(pings) > 0 && k.fd != l.writing {
-		// A pong is a few bytes on a socket whose buffer is empty: it fits.
+	if len(pings) > 0 {
+		// A pong is a few bytes on a socket that carries nothing else from us: it fits.
 		if _, err := writeNow(k.fd, l.proto.answer(pings)); err != nil {
 			return err
 		}

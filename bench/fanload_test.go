@@ -15,7 +15,7 @@ func TestFanLoadOnNATS(t *testing.T) {
 	defer c.stop()
 	t.Log(addr, version)
 	err = onThread(func() error {
-		l, err := newFanLoad(ctx, addr, 100, 4, 100, natsFan("chat.bench.public"), nil)
+		l, err := newFanLoad(ctx, addr, 100, 4, 100, natsFan(addr, "chat.bench.public"), nil)
 		if err != nil {
 			return err
 		}

@@ -50,6 +50,7 @@ func runFanout(ctx context.Context, r *Run) error {
 	r.Setting("window", fanWindow)
 	r.Setting("message_bytes", fanBytes)
 	r.Setting("burst_subscribers", burst)
+	r.Setting("publish", "lines (0000PUBLIC) of other connections; nats: PUB of other connections")
 	r.Setting("generator_threads", 1)
 	return onThread(func() error {
 		var cl closers
@@ -88,11 +89,11 @@ func fanSides(ctx context.Context, r *Run, cl *closers, subscribers int) ([]*fan
 	}
 	cl.add(s.stop)
 	// The two kinds of subscriber live in two worlds, so each gets the messages of its own side only.
-	lines, err := s.nonces(ctx, subscribers, fanWorld+"-lines")
+	envelopes, err := fanPlayers(ctx, s, subscribers, fanPublishers, fanWorld)
 	if err != nil {
 		return nil, nil, err
 	}
-	envelopes, err := s.nonces(ctx, subscribers, fanWorld)
+	lines, err := fanPlayers(ctx, s, subscribers, fanPublishers, fanWorld+"-lines")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -108,10 +109,10 @@ func fanSides(ctx context.Context, r *Run, cl *closers, subscribers int) ([]*fan
 		sides = append(sides, side)
 		return nil
 	}
-	if err := connect(&fanSide{name: "", pid: s.pid()}, s.web, envelopeFan(s.web, envelopes)); err != nil {
+	if err := connect(&fanSide{name: "", pid: s.pid()}, s.web, envelopeFan(s, envelopes)); err != nil {
 		return nil, nil, err
 	}
-	if err := connect(&fanSide{name: "lines_", pid: s.pid()}, s.web, lineFan(s.web, lines)); err != nil {
+	if err := connect(&fanSide{name: "lines_", pid: s.pid()}, s.web, lineFan(s, lines)); err != nil {
 		return nil, nil, err
 	}
 	if r.Against == "nats" {
@@ -121,11 +122,17 @@ func fanSides(ctx context.Context, r *Run, cl *closers, subscribers int) ([]*fan
 		}
 		cl.add(c.stop)
 		r.PeerSeries("nats", version, "", nil)
-		if err := connect(&fanSide{peer: "nats", pid: c.pid}, addr, natsFan("chat."+fanWorld+".public")); err != nil {
+		if err := connect(&fanSide{peer: "nats", pid: c.pid}, addr, natsFan(addr, "chat."+fanWorld+".public")); err != nil {
 			return nil, nil, err
 		}
 	}
 	return sides, s, nil
+}
+
+// fanPlayers registers nonces for the subscribers and publishers of one world.
+func fanPlayers(ctx context.Context, s *node, subscribers, publishers int, world string) (fanNonces, error) {
+	list, err := s.nonces(ctx, subscribers+publishers, world)
+	return fanNonces{subscribers: list[:subscribers], publishers: list[subscribers:]}, err
 }
 
 func fanTurns(ctx context.Context, r *Run, sides []*fanSide) error {
@@ -210,11 +217,11 @@ func runBurst(ctx context.Context, r *Run, subscribers int) error {
 		return err
 	}
 	defer s.stop()
-	nonces, err := s.nonces(ctx, subscribers, fanWorld)
+	nonces, err := fanPlayers(ctx, s, subscribers, 1, fanWorld)
 	if err != nil {
 		return err
 	}
-	load, err := newFanLoad(ctx, s.web, subscribers, 1, fanBytes, envelopeFan(s.web, nonces), func(n int) {
+	load, err := newFanLoad(ctx, s.web, subscribers, 1, fanBytes, envelopeFan(s, nonces), func(n int) {
 		r.Step(float64(n)/float64(subscribers), "burst: connecting %d of %d", n, subscribers)
 	})
 	if err != nil {

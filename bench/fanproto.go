@@ -2,40 +2,44 @@ package bench
 
 import (
 	"bytes"
-	"fmt"
 	"strconv"
 
 	"gosper/protocol"
 )
 
-// lineFan is a websocket whose messages are line frames, as phones' code uses behind a browser.
-func lineFan(host string, nonces []string) fanProtocol {
-	return fanProtocol{
-		name:  "line frames",
-		greet: func(i int) greeter { return &webGreeting{host: host, sub: subLine, nonce: nonces[i]} },
-		cut:   cutWeb(func(p []byte) bool { return bytes.HasPrefix(p, []byte(protocol.CmdPublic.String())) }),
-		publish: func(dst, text []byte) []byte {
-			line := append([]byte(protocol.CmdPublic.String()), text...)
-			return protocol.AppendMaskedFrame(dst, protocol.OpText, clientMask, line)
-		},
-		answer: pongs,
-	}
+// fanNonces lets the players of one side in.
+type fanNonces struct{ subscribers, publishers []string }
+
+// linePublisher publishes from the line door, as a phone does.
+func linePublisher(p *fanProtocol, s *node, nonces fanNonces) {
+	p.pubAddr = s.line
+	p.pubGreet = func(i int) greeter { return &lineGreeting{nonce: nonces.publishers[i]} }
+	p.publish = func(dst, text []byte) []byte { return protocol.AppendLine(dst, protocol.CmdPublic, text) }
 }
 
-// envelopeFan is a websocket as the page uses it.
-func envelopeFan(host string, nonces []string) fanProtocol {
-	push := []byte(`{"room":"` + protocol.Room + `","route":"` + protocol.RouteChatPublic + `","status"`)
-	return fanProtocol{
-		name:  "envelopes",
-		greet: func(i int) greeter { return &webGreeting{host: host, sub: subEnvelopes, nonce: nonces[i]} },
-		// A reply to a publisher has the msgId where a push has the status.
-		cut: cutWeb(func(p []byte) bool { return bytes.HasPrefix(p, push) }),
-		publish: func(dst, text []byte) []byte {
-			call := fmt.Appendf(nil, `{"route":"%s","msgId":1,"content":{"text":"%s"}}`, protocol.RouteChatPublic, text)
-			return protocol.AppendMaskedFrame(dst, protocol.OpText, clientMask, call)
-		},
+// lineFan subscribes with websockets whose messages are line frames.
+func lineFan(s *node, nonces fanNonces) fanProtocol {
+	p := fanProtocol{
+		name:   "line frames",
+		greet:  func(i int) greeter { return &webGreeting{host: s.web, sub: subLine, nonce: nonces.subscribers[i]} },
+		cut:    cutWeb(func(p []byte) bool { return bytes.HasPrefix(p, []byte(protocol.CmdPublic.String())) }),
 		answer: pongs,
 	}
+	linePublisher(&p, s, nonces)
+	return p
+}
+
+// envelopeFan subscribes with websockets as the page uses them.
+func envelopeFan(s *node, nonces fanNonces) fanProtocol {
+	push := []byte(`{"room":"` + protocol.Room + `","route":"` + protocol.RouteChatPublic + `","status"`)
+	p := fanProtocol{
+		name:   "envelopes",
+		greet:  func(i int) greeter { return &webGreeting{host: s.web, sub: subEnvelopes, nonce: nonces.subscribers[i]} },
+		cut:    cutWeb(func(p []byte) bool { return bytes.HasPrefix(p, push) }),
+		answer: pongs,
+	}
+	linePublisher(&p, s, nonces)
+	return p
 }
 
 // cutWeb cuts websocket frames of a server; isMessage tells published messages by their payload.
@@ -71,11 +75,13 @@ func pongs(pings []byte) (out []byte) {
 }
 
 // natsFan does the same work on a NATS server in its own protocol: the same subject, the same sizes.
-func natsFan(subject string) fanProtocol {
+func natsFan(addr, subject string) fanProtocol {
 	return fanProtocol{
-		name:  "nats",
-		greet: func(int) greeter { return &natsGreeting{subject: subject} },
-		cut:   cutNATS,
+		name:     "nats",
+		greet:    func(int) greeter { return &natsGreeting{subject: subject} },
+		cut:      cutNATS,
+		pubAddr:  addr,
+		pubGreet: func(int) greeter { return &natsGreeting{} },
 		publish: func(dst, text []byte) []byte {
 			dst = append(dst, "PUB "...)
 			dst = append(dst, subject...)

@@ -31,11 +31,12 @@ const openTimeout = 15 * time.Second
 
 // plan says which connections to open.
 type plan struct {
-	addr   string
-	n      int
-	greet  func(i int) greeter
-	dial   *dialer     // nil: a new one for addr
-	opened func(n int) // progress; may be nil
+	addr    string
+	n       int
+	firstID int // id of the first in the poller
+	greet   func(i int) greeter
+	dial    *dialer     // nil: a new one for addr
+	opened  func(n int) // progress; may be nil
 }
 
 // opening is the state of open.
@@ -50,7 +51,7 @@ type opening struct {
 	buf     []byte
 }
 
-// open makes the connections of a plan in the poller p, with ids from 0. When it fails, those made by then are closed.
+// open makes the connections of a plan in the poller p. When it fails, those made by then are closed.
 func open(ctx context.Context, p *poller, pl plan) ([]link, error) {
 	if pl.dial == nil {
 		d, err := newDialer(pl.addr)
@@ -94,8 +95,12 @@ func (o *opening) run(ctx context.Context) error {
 				o.p.ticks()
 				continue
 			}
-			if err := o.handle(int(ev.Fd), ev.Events); err != nil {
-				return fmt.Errorf("connection %d to %s: %w", ev.Fd, o.addr, err)
+			id := int(ev.Fd) - o.firstID
+			if id < 0 {
+				continue // of an earlier plan in the same poller: it is served later
+			}
+			if err := o.handle(id, ev.Events); err != nil {
+				return fmt.Errorf("connection %d to %s: %w", id, o.addr, err)
 			}
 		}
 		if o.done > before {
@@ -119,7 +124,7 @@ func (o *opening) start() error {
 	o.links[id].fd = fd
 	o.scripts[id] = o.greet(id)
 	o.started++
-	return o.p.add(fd, id, unix.EPOLLOUT)
+	return o.p.add(fd, o.firstID+id, unix.EPOLLOUT)
 }
 
 func (o *opening) handle(id int, events uint32) error {
@@ -149,7 +154,7 @@ func (o *opening) writable(id int) error {
 	if len(o.unsent[id]) > 0 {
 		return o.send(id, o.unsent[id])
 	}
-	if err := o.p.change(o.links[id].fd, id, unix.EPOLLIN); err != nil {
+	if err := o.p.change(o.links[id].fd, o.firstID+id, unix.EPOLLIN); err != nil {
 		return err
 	}
 	return o.step(id)
@@ -192,9 +197,9 @@ func (o *opening) send(id int, b []byte) error {
 	switch {
 	case n < len(b):
 		o.unsent[id] = append([]byte(nil), b[n:]...)
-		return o.p.change(l.fd, id, unix.EPOLLIN|unix.EPOLLOUT)
+		return o.p.change(l.fd, o.firstID+id, unix.EPOLLIN|unix.EPOLLOUT)
 	case waited:
-		return o.p.change(l.fd, id, unix.EPOLLIN)
+		return o.p.change(l.fd, o.firstID+id, unix.EPOLLIN)
 	}
 	return nil
 }
