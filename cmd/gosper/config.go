@@ -29,7 +29,7 @@ func runConfig(_ context.Context, args []string, io stdio) int {
 	}
 	switch word := args[0]; word {
 	case "-h", "-help", "--help":
-		fmt.Fprintln(io.out, usageText(configCommand(), usage))
+		printUsage(io.out, configCommand(), usage, nil)
 		return exitOK
 	case "docs":
 		if len(args) > 1 {
@@ -53,7 +53,7 @@ func checkConfig(word string, args []string, io stdio) int {
 	})
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		fmt.Fprintln(io.out, usageText(configCommand(), word+" [--format yaml|toml] [flags of serve]"))
+		printUsage(io.out, configCommand(), word+" [--format yaml|toml] [flags of serve]", nil)
 		return exitOK
 	case err != nil:
 		return usageError(io, name, err)

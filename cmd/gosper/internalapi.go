@@ -5,14 +5,33 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
+
+	"gosper/edge/node"
 )
+
+// internalAPI talks to the internal port of a node.
+type internalAPI struct {
+	addr  *string
+	token string // from the environment only: every user of a machine can read the arguments of a process
+}
+
+// newInternalAPI adds the flag with which a command names the node.
+func newInternalAPI(flags *flag.FlagSet) *internalAPI {
+	addr := os.Getenv("GOSPER_INTERNAL_ADDR")
+	if addr == "" {
+		addr = node.DefaultOptions().InternalAddr
+	}
+	return &internalAPI{addr: flags.String("internal-addr", addr, "internal port of the node"), token: os.Getenv("GOSPER_INTERNAL_TOKEN")}
+}
 
 // errNoNode is returned when nothing listens at the internal address.
 var errNoNode = errors.New("no node answers")
@@ -24,41 +43,41 @@ const (
 )
 
 // form posts a form to the internal port and decodes the JSON answer into out.
-func (i *internalFlags) form(ctx context.Context, path string, form url.Values, out any) error {
-	return i.exchange(ctx, http.MethodPost, path, "application/x-www-form-urlencoded", []byte(form.Encode()), out)
+func (a *internalAPI) form(ctx context.Context, path string, form url.Values, out any) error {
+	return a.exchange(ctx, http.MethodPost, path, "application/x-www-form-urlencoded", []byte(form.Encode()), out)
 }
 
 // json posts a JSON body and decodes the JSON answer into out.
-func (i *internalFlags) json(ctx context.Context, path string, body, out any) error {
+func (a *internalAPI) json(ctx context.Context, path string, body, out any) error {
 	b, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	return i.exchange(ctx, http.MethodPost, path, "application/json", b, out)
+	return a.exchange(ctx, http.MethodPost, path, "application/json", b, out)
 }
 
 // get decodes the JSON answer of a GET into out.
-func (i *internalFlags) get(ctx context.Context, path string, out any) error {
-	return i.exchange(ctx, http.MethodGet, path, "", nil, out)
+func (a *internalAPI) get(ctx context.Context, path string, out any) error {
+	return a.exchange(ctx, http.MethodGet, path, "", nil, out)
 }
 
 // exchange sends one request and decodes the answer. No connection is an errNoNode.
-func (i *internalFlags) exchange(ctx context.Context, method, path, kind string, body []byte, out any) error {
+func (a *internalAPI) exchange(ctx context.Context, method, path, kind string, body []byte, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+friendly(i.addr)+path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+friendly(*a.addr)+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	if kind != "" {
 		request.Header.Set("Content-Type", kind)
 	}
-	if token := getenv("GOSPER_INTERNAL_TOKEN"); token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
+	if a.token != "" {
+		request.Header.Set("Authorization", "Bearer "+a.token)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return fmt.Errorf("%w at %s (%w); start one with gosper serve, or name its port with --internal", errNoNode, i.addr, err)
+		return fmt.Errorf("%w at %s (%w); start one with gosper serve, or name its port with --internal-addr", errNoNode, *a.addr, err)
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, apiAnswer))

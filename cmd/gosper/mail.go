@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"net/url"
 	"os"
@@ -26,16 +25,15 @@ func mailCommand() command {
 
 // runMail lists the outbox of a running node, or of the data folder when no node runs, or removes an e-mail.
 func runMail(ctx context.Context, args []string, io stdio) int {
-	flags := flag.NewFlagSet("mail", flag.ContinueOnError)
-	var api internalFlags
-	api.add(flags)
+	flags := newFlags(mailCommand(), "[flags] outbox | sent ID", io.out)
+	api := newInternalAPI(flags)
 	asJSON := flags.Bool("json", false, "one JSON object a line")
 	data := flags.String("data", node.DefaultOptions().Data, "data folder, read when no node answers")
-	words, code := parseFlags(flags, args, io, usageText(mailCommand(), "[flags] outbox | sent ID"))
-	if code >= 0 {
+	words, code, done := parseMixed(flags, args, io)
+	if done {
 		return code
 	}
-	box := outbox{&api, *data}
+	box := outbox{api, *data}
 	switch {
 	case len(words) == 1 && words[0] == "outbox":
 		return box.list(ctx, *asJSON, io)
@@ -47,7 +45,7 @@ func runMail(ctx context.Context, args []string, io stdio) int {
 
 // outbox reaches the e-mails of a node, running or not.
 type outbox struct {
-	api  *internalFlags
+	api  *internalAPI
 	data string
 }
 
@@ -111,7 +109,7 @@ func (b outbox) sent(ctx context.Context, id string, io stdio) int {
 func (b outbox) offline(work func(*module.Outbox) error) error {
 	folder := node.StoreFolder(b.data)
 	if _, err := os.Stat(folder); err != nil {
-		return fmt.Errorf("no node answers at %s, and there is no data folder %s", b.api.addr, b.data)
+		return fmt.Errorf("no node answers at %s, and there is no data folder %s", *b.api.addr, b.data)
 	}
 	db, err := pebble.Open(folder, pebble.Options{})
 	if err != nil {

@@ -3,6 +3,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -45,6 +47,7 @@ var commands = []command{
 	nonceCommand(),
 	mailCommand(),
 	configCommand(),
+	patternCommand(),
 	benchCommand(),
 	versionCommand(),
 }
@@ -99,13 +102,46 @@ func help(args []string, io stdio) int {
 	return exitOK
 }
 
-// usageText is the top of a command's help.
-func usageText(c command, arguments string) string {
-	text := c.summary + "\n\nUsage:\n  gosper " + c.name + " " + arguments + "\n\nExample:\n"
+// newFlags returns the flag set of a command, with a help text made of the command's summary and example.
+func newFlags(c command, arguments string, out io.Writer) *flag.FlagSet {
+	flags := flag.NewFlagSet("gosper "+c.name, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() { printUsage(out, c, arguments, flags) }
+	return flags
+}
+
+// printUsage prints the help text of a command; flags may be nil.
+func printUsage(out io.Writer, c command, arguments string, flags *flag.FlagSet) {
+	fmt.Fprintf(out, "%s\n\nUsage:\n  gosper %s %s\n\nExample:\n", c.summary, c.name, arguments)
 	for line := range strings.Lines(c.example) {
-		text += "  " + strings.TrimRight(line, "\n") + "\n"
+		fmt.Fprintf(out, "  %s\n", strings.TrimRight(line, "\n"))
 	}
-	return strings.TrimRight(text, "\n")
+	if flags == nil {
+		return
+	}
+	fmt.Fprint(out, "\nFlags:\n")
+	flags.VisitAll(func(f *flag.Flag) {
+		fmt.Fprintf(out, "  --%-14s %s%s\n", f.Name, f.Usage, defaultOf(f))
+	})
+}
+
+func defaultOf(f *flag.Flag) string {
+	if f.DefValue == "" || f.DefValue == "false" {
+		return ""
+	}
+	return " (default " + f.DefValue + ")"
+}
+
+// parseFlags parses the arguments of a command. done says that the command is over, with the exit code.
+func parseFlags(flags *flag.FlagSet, args []string, io stdio) (code int, done bool) {
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK, true // Parse has called Usage
+	case err != nil:
+		return usageError(io, flags.Name(), err), true
+	}
+	return exitOK, false
 }
 
 // usageError prints a mistake of the command line in one line.

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"math/big"
 	"time"
@@ -22,31 +21,30 @@ func nonceCommand() command {
 
 // runNonce makes or redeems a nonce through the internal port.
 func runNonce(ctx context.Context, args []string, io stdio) int {
-	flags := flag.NewFlagSet("nonce", flag.ContinueOnError)
-	var api internalFlags
-	api.add(flags)
+	flags := newFlags(nonceCommand(), "[flags] | redeem NONCE", io.out)
+	api := newInternalAPI(flags)
 	world := flags.String("world", "0", "world of the player")
 	name := flags.String("name", "guest", "name of the player")
 	family := flags.String("family", "", "family of the player")
 	ttl := flags.Duration("ttl", 2*time.Minute, "validity")
-	words, code := parseFlags(flags, args, io, usageText(nonceCommand(), "[flags] | redeem NONCE"))
-	if code >= 0 {
+	words, code, done := parseMixed(flags, args, io)
+	if done {
 		return code
 	}
 	switch {
 	case len(words) == 0 && *ttl >= time.Second:
 		payload := map[string]string{"world": *world, "gn": *name, "fn": *family}
-		return makeNonce(ctx, &api, payload, *ttl, io)
+		return makeNonce(ctx, api, payload, *ttl, io)
 	case len(words) == 0:
 		return usageError(io, "gosper nonce", errors.New("ttl must be at least 1s"))
 	case len(words) == 2 && words[0] == "redeem":
-		return redeemNonce(ctx, &api, words[1], io)
+		return redeemNonce(ctx, api, words[1], io)
 	}
 	return usageError(io, "gosper nonce", errors.New("give flags, or redeem NONCE"))
 }
 
 // makeNonce registers a random nonce and prints it.
-func makeNonce(ctx context.Context, api *internalFlags, payload map[string]string, ttl time.Duration, io stdio) int {
+func makeNonce(ctx context.Context, api *internalAPI, payload map[string]string, ttl time.Duration, io stdio) int {
 	var b [16]byte
 	rand.Read(b[:])
 	key := new(big.Int).SetBytes(b[:]).String()
@@ -65,7 +63,7 @@ func makeNonce(ctx context.Context, api *internalFlags, payload map[string]strin
 }
 
 // redeemNonce prints the payload of a nonce; one that is unknown or used is exit code 1.
-func redeemNonce(ctx context.Context, api *internalFlags, key string, io stdio) int {
+func redeemNonce(ctx context.Context, api *internalAPI, key string, io stdio) int {
 	out := make(map[string]map[string]any)
 	if err := api.json(ctx, "/redeem_nonce", map[string][]string{"keys": {key}}, &out); err != nil {
 		return failure(io, "gosper nonce", err)

@@ -114,7 +114,7 @@ func banner(w io.Writer, n *node.Node, o *node.Options, took time.Duration) {
 
 // serveHelp prints every option.
 func serveHelp(io stdio) int {
-	fmt.Fprintln(io.out, usageText(serveCommand(), "[flags]"))
+	printUsage(io.out, serveCommand(), "[flags]", nil)
 	fmt.Fprintf(io.out, "\nEvery flag is also an environment variable (GOSPER_…) and a key of the file that --config names.\n")
 	group := ""
 	for _, s := range node.Settings() {

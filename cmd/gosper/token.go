@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"net/url"
 )
@@ -19,12 +18,11 @@ func tokenCommand() command {
 
 // runToken issues or checks a token through the internal port.
 func runToken(ctx context.Context, args []string, io stdio) int {
-	flags := flag.NewFlagSet("token", flag.ContinueOnError)
-	var api internalFlags
-	api.add(flags)
+	flags := newFlags(tokenCommand(), "[flags] issue UID | check TOKEN", io.out)
+	api := newInternalAPI(flags)
 	world := flags.Bool("world", false, "issue a token for a world instead of a login")
-	words, code := parseFlags(flags, args, io, usageText(tokenCommand(), "[flags] issue UID | check TOKEN"))
-	if code >= 0 {
+	words, code, done := parseMixed(flags, args, io)
+	if done {
 		return code
 	}
 	if len(words) != 2 {
@@ -32,15 +30,15 @@ func runToken(ctx context.Context, args []string, io stdio) int {
 	}
 	switch words[0] {
 	case "issue":
-		return issueToken(ctx, &api, words[1], *world, io)
+		return issueToken(ctx, api, words[1], *world, io)
 	case "check":
-		return checkToken(ctx, &api, words[1], io)
+		return checkToken(ctx, api, words[1], io)
 	}
 	return usageError(io, "gosper token", fmt.Errorf("unknown word %q: say issue or check", words[0]))
 }
 
 // issueToken prints a new token. It replaces the tokens that the account had.
-func issueToken(ctx context.Context, api *internalFlags, uid string, world bool, io stdio) int {
+func issueToken(ctx context.Context, api *internalAPI, uid string, world bool, io stdio) int {
 	form := url.Values{"uid": {uid}, "is_session": {"0"}}
 	if world {
 		form.Set("is_session", "1")
@@ -56,7 +54,7 @@ func issueToken(ctx context.Context, api *internalFlags, uid string, world bool,
 }
 
 // checkToken prints the account of a token; a token that does not count is exit code 1.
-func checkToken(ctx context.Context, api *internalFlags, token string, io stdio) int {
+func checkToken(ctx context.Context, api *internalAPI, token string, io stdio) int {
 	var out struct {
 		Status int `json:"status"`
 		Data   struct {

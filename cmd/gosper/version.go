@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"runtime"
 
@@ -20,9 +19,9 @@ func versionCommand() command {
 }
 
 func runVersion(_ context.Context, args []string, io stdio) int {
-	flags := flag.NewFlagSet("version", flag.ContinueOnError)
-	words, code := parseFlags(flags, args, io, usageText(versionCommand(), ""))
-	if code >= 0 {
+	flags := newFlags(versionCommand(), "", io.out)
+	words, code, done := parseMixed(flags, args, io)
+	if done {
 		return code
 	}
 	if len(words) > 0 {
