@@ -26,8 +26,10 @@ var (
 	ErrBadName  = errors.New("bad subject, pattern or key")
 )
 
-// Position names a place in the history of one subject. Offsets start at 1 and grow by one a message; Epoch changes
-// when history was lost, so that an old offset cannot be mistaken for a new one. The zero Position means "from now".
+// Position names a place in the history of one subject. Offsets grow by one a message, from 1 for a subject that is
+// new to a new bus (higher when the bus had to forget other subjects before); Epoch changes when history was lost, so that
+// an old offset cannot be mistaken for a new one. Both stay below 2^53, so JSON numbers of any language can hold them.
+// The zero Position means "from now".
 type Position struct {
 	Epoch  uint64 `json:"epoch"`
 	Offset uint64 `json:"offset"`
@@ -63,7 +65,7 @@ type Subscription interface {
 // Recovery is the answer of History.
 type Recovery struct {
 	Messages  []*Message // after the asked position, oldest first
-	Top       Position   // newest position of the subject
+	Top       Position   // newest position of the subject; of an unknown one: where its first message will follow
 	Recovered bool       // true: nothing is missing between the asked position and Top
 }
 
@@ -79,8 +81,10 @@ type Bus interface {
 	Publish(subject string, data []byte, keep Keep, done func(Position, error))
 	// Subscribe calls h for every message whose subject matches pattern, from now on.
 	Subscribe(pattern string, h Handler) (Subscription, error)
-	// History returns at most limit messages after since. A zero since asks for the newest limit messages, and is
-	// always Recovered. If since is of another epoch or older than what is kept, Recovered is false.
+	// History returns at most limit messages after since: the first ones, so that the next call can go on after the
+	// last. Recovered is then only true if they reach Top. A zero since asks for the newest limit messages, and is
+	// always Recovered. If since is of another epoch, older than what is kept or beyond Top, the newest limit messages
+	// come and Recovered is false. Limit 0 asks only for Top.
 	History(ctx context.Context, subject string, since Position, limit int) (Recovery, error)
 	Close() error
 }
@@ -112,14 +116,16 @@ type Registry interface {
 	Take(ctx context.Context, key string) ([]byte, error) // ErrNotFound
 	Touch(ctx context.Context, key string, ttl time.Duration) error
 	Delete(ctx context.Context, key string) error // no error when it was not there
-	// Count adds delta to a counter and returns the sum. ttl is set when the counter is made and not prolonged.
+	// Count adds delta to a counter and returns the sum. ttl is set when the counter is made and not prolonged. A
+	// counter is a key like others, its value the decimal text of the number; other values are refused.
 	Count(ctx context.Context, key string, delta int64, ttl time.Duration) (int64, error)
 	// List returns keys that start with prefix, in order, at most limit.
 	List(ctx context.Context, prefix string, limit int) ([]Entry, error)
-	// Acquire takes the lease when it is free, expired or owner's already; ErrHeld otherwise.
+	// Acquire takes the lease when it is free, expired or owner's already; ErrHeld otherwise. Lease names and keys do
+	// not meet: both may be the same text.
 	Acquire(ctx context.Context, name, owner string, ttl time.Duration) (Lease, error)
 	Renew(ctx context.Context, l Lease, ttl time.Duration) (Lease, error) // ErrHeld, ErrNotFound when it was lost
-	Release(ctx context.Context, l Lease) error                           // only if l is still the holder
+	Release(ctx context.Context, l Lease) error                           // if l is still held; else nothing, no error
 	Close() error
 }
 
@@ -140,11 +146,18 @@ type Op struct {
 // AnyRevision in an Op means the key's present revision does not matter.
 const AnyRevision = ^uint64(0)
 
-func OpPut(key string, value []byte) Op    { return Op{key, notNil(value), AnyRevision} }
+// OpPut writes whatever was there.
+func OpPut(key string, value []byte) Op { return Op{key, notNil(value), AnyRevision} }
+
+// OpCreate writes a key that must not exist.
 func OpCreate(key string, value []byte) Op { return Op{key, notNil(value), 0} }
+
+// OpUpdate writes a key that must have the revision.
 func OpUpdate(key string, value []byte, revision uint64) Op {
 	return Op{key, notNil(value), revision}
 }
+
+// OpDelete deletes a key that must have the revision, or AnyRevision.
 func OpDelete(key string, revision uint64) Op { return Op{key, nil, revision} }
 
 func notNil(b []byte) []byte {
@@ -161,14 +174,15 @@ type Store interface {
 	Put(ctx context.Context, key string, value []byte) (uint64, error)                     // whatever was there
 	Create(ctx context.Context, key string, value []byte) (uint64, error)                  // ErrExists
 	Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) // ErrConflict, ErrNotFound
-	Delete(ctx context.Context, key string, revision uint64) error                         // ErrConflict; AnyRevision
-	// Commit applies all ops or none, and returns the revision of each. The first condition that fails names its
-	// key in the error (ErrExists, ErrConflict, ErrNotFound).
+	Delete(ctx context.Context, key string, revision uint64) error                         // as Update; AnyRevision: never fails
+	// Commit applies all ops or none, and returns the revision of each, 0 for a delete. The first condition that
+	// fails names its key in the error (ErrExists, ErrConflict, ErrNotFound). A key may be named once (ErrBadName).
 	Commit(ctx context.Context, ops ...Op) ([]uint64, error)
 	// List returns records whose key starts with prefix and sorts after `after`, in byte order, at most limit.
 	List(ctx context.Context, prefix, after string, limit int) ([]Record, error)
-	// Watch calls fn for every later change of a key with the prefix, in order for one key, until the context ends;
-	// fn must not block. A slow engine may skip to the newest value of a key but never leaves the last one out.
+	// Watch returns at once and calls fn for every later change of a key with the prefix, in order for one key, until
+	// the context ends; fn must not block. A slow engine may skip to the newest value of a key but never leaves the
+	// last one out.
 	Watch(ctx context.Context, prefix string, fn func(Record)) error
 	Close() error
 }
