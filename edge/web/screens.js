@@ -75,6 +75,6 @@ export function hue(name) {
 /** Shows the first letter of a name on a disc of the name's colour. @param {HTMLElement} disc @param {string} name */
 export function avatar(disc, name) {
   disc.textContent = [...name][0] ?? '?';
-  disc.style.background = `hsl(${hue(name)} 45% 38%)`;
+  disc.style.background = `hsl(${hue(name)} 45% 32%)`;
   disc.style.color = '#fff';
 }

@@ -156,7 +156,7 @@ export class Room {
     const element = make('li', name === this.#me ? 'line mine' : 'line');
     const head = make('header', '');
     const author = make('span', 'name', name);
-    author.style.color = `light-dark(hsl(${hue(name)} 70% 30%), hsl(${hue(name)} 70% 75%))`;
+    author.style.color = `light-dark(hsl(${hue(name)} 70% 24%), hsl(${hue(name)} 70% 75%))`;
     const clock = /** @type {HTMLTimeElement} */ (make('time', ''));
     const when = new Date(time);
     clock.dateTime = when.toISOString();

@@ -213,6 +213,18 @@ func (p *page) until(expression string) {
 		}`, (patience-5*time.Second).Milliseconds(), expression, quote(expression)), nil)
 }
 
+// set puts a value into the field that a selector finds.
+func (p *page) set(selector, value string) {
+	p.t.Helper()
+	p.eval(fmt.Sprintf(`document.querySelector(%s).value = %s`, quote(selector), quote(value)), nil)
+}
+
+// click clicks what a selector finds, as a mouse does.
+func (p *page) click(selector string) {
+	p.t.Helper()
+	p.run(chromedp.Click(selector, chromedp.ByQuery))
+}
+
 // view makes the page a phone or a desktop of this size in CSS pixels, in light or dark.
 func (p *page) view(width, height int64, scheme string) {
 	p.t.Helper()

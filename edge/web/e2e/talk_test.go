@@ -17,13 +17,11 @@ var brokenLink = []string{"WebSocket connection to", "ERR_CONNECTION", "net::ERR
 func (s *server) guest(name, family string, allowed ...string) *page {
 	s.t.Helper()
 	p := s.open(allowed...)
-	p.run(chromedp.Click(`#guest-form button`, chromedp.ByQuery))
+	p.click(`#guest-form button`)
 	p.on("enter")
-	p.run(
-		chromedp.SetValue(`#enter-form [name=name]`, name, chromedp.ByQuery),
-		chromedp.SetValue(`#enter-form [name=family]`, family, chromedp.ByQuery),
-		chromedp.Click(`#enter-form .primary`, chromedp.ByQuery),
-	)
+	p.set(`#enter-form [name=name]`, name)
+	p.set(`#enter-form [name=family]`, family)
+	p.click(`#enter-form .primary`)
 	p.on("talk")
 	return p
 }
