@@ -14,7 +14,11 @@ import (
 	"gosper/protocol"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// noLeaks fails the test when a goroutine of it is left in the end. It is called first, since clean-ups run backwards.
+func noLeaks(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+}
 
 // lineServer is a line door by script: each accepted connection is given to the next script.
 func lineServer(t *testing.T, scripts ...func(c *lineConn)) string {
@@ -98,6 +102,7 @@ func (r recorder) want(t *testing.T, prefixes ...string) {
 
 // Goal: registration, calls, chat, and the way back after a close that says so. Method: a door by script on loopback.
 func TestLine(t *testing.T) {
+	noLeaks(t)
 	addr := lineServer(t, func(c *lineConn) {
 		c.want("00REGISTERfirst")
 		c.say("00000000OK")
@@ -143,6 +148,7 @@ func TestLine(t *testing.T) {
 
 // Goal: a refused nonce and a close without return end the client with the reason. Method: doors by script.
 func TestLineRefusals(t *testing.T) {
+	noLeaks(t)
 	addr := lineServer(t, func(c *lineConn) { c.want("00REGISTERused") }, func(c *lineConn) {
 		c.want("00REGISTERgood")
 		c.say("00000000OK", "00000CLOSE4003 replaced")

@@ -74,6 +74,7 @@ func reply(route string, id int, content string) string {
 // Goal: a websocket client resumes with its positions, gets nothing twice and is told of what is lost. Method: a door
 // by script (coder/websocket) that drops the link twice.
 func TestWebResume(t *testing.T) {
+	noLeaks(t)
 	subject := func(offset int, recovered bool) string {
 		return fmt.Sprintf(`{"session":"tok%d","subjects":[{"subject":"chat.0.public","epoch":3,"offset":%d,"recovered":%v}]}`, offset, offset, recovered)
 	}
@@ -124,6 +125,7 @@ func TestWebResume(t *testing.T) {
 
 // Goal: the server's advice is followed: no return after "replaced", nor when the session is gone. Method: scripts.
 func TestWebAdvice(t *testing.T) {
+	noLeaks(t)
 	addr := webServer(t, func(ctx context.Context, c *webConn) { c.Close(4003, "replaced") })
 	c, err := Dial(t.Context(), addr, Options{})
 	if err != nil {
@@ -165,6 +167,7 @@ func TestWebAdvice(t *testing.T) {
 // Goal: fragments and pings of the server are understood, long messages refused. Method: script; the ping is answered
 // or the script would end with an error.
 func TestWebFrames(t *testing.T) {
+	noLeaks(t)
 	addr := webServer(t, func(ctx context.Context, c *webConn) {
 		c.want(ctx, `{"route":"/a","msgId":1,"content":{}}`)
 		pinged := make(chan error, 1)
