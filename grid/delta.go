@@ -60,8 +60,7 @@ const (
 // Bounds of the parts of a record.
 const (
 	rawContent = tileSide * 8
-	// A content in masks is never longer than raw, or raw is chosen.
-	maxRecord = binary.MaxVarintLen32 + 1 + rawContent + tileSide*tileSide*3
+	maxRecord  = binary.MaxVarintLen32 + 1 + packSpace + tileSide*tileSide*3
 )
 
 // MaxDelta is the most bytes that one delta of a grid with these options can
@@ -110,7 +109,7 @@ func (g *Grid) AppendEdits(dst []byte) []byte {
 				w.buf, started = appendDeltaHeader(dst, kindEdits, g.gen), true
 			}
 			t := i<<6 + bits.TrailingZeros64(tiles)
-			w.record(g, t, g.now, &g.tiles[g.now][t], true, true)
+			w.record(g, t, g.now, &emptyTile, true, true)
 		}
 		g.unsent[i] = 0
 	}
@@ -137,7 +136,6 @@ type deltaWriter struct {
 	buf    []byte
 	last   int  // number of the last tile written, -1 before the first
 	before tile // what the tile being computed held
-	diff   tile
 }
 
 // tile writes what a step did to tile t of buffer dst. c is the change that
@@ -153,19 +151,15 @@ func (w *deltaWriter) tile(g *Grid, t, dst int, c change) {
 	if !all && c.any == 0 {
 		return
 	}
-	after := &g.tiles[dst][t]
 	if replace {
-		w.record(g, t, dst, after, true, true)
+		w.record(g, t, dst, &emptyTile, true, true)
 		return
 	}
-	for y := range w.diff {
-		w.diff[y] = after[y] ^ w.before[y]
-	}
-	w.record(g, t, dst, &w.diff, false, all)
+	w.record(g, t, dst, &w.before, false, all)
 }
 
-// record writes one record with that content for tile t of buffer b.
-func (w *deltaWriter) record(g *Grid, t, b int, content *tile, replace, all bool) {
+// record writes one record for tile t of buffer b, its content against base.
+func (w *deltaWriter) record(g *Grid, t, b int, base *tile, replace, all bool) {
 	w.buf = slices.Grow(w.buf, maxRecord)
 	w.buf = binary.AppendUvarint(w.buf, uint64(t-w.last))
 	w.last = t
@@ -176,7 +170,7 @@ func (w *deltaWriter) record(g *Grid, t, b int, content *tile, replace, all bool
 		tag |= tagReplace
 	}
 	var raw bool
-	if w.buf, raw = appendContent(w.buf, content); raw {
+	if w.buf, raw = appendContent(w.buf, g.kernel, &g.tiles[b][t], base); raw {
 		tag |= tagRaw
 	}
 	if all {
@@ -191,49 +185,17 @@ func (w *deltaWriter) record(g *Grid, t, b int, content *tile, replace, all bool
 	w.buf[at] = tag | marks<<tagMarkShift
 }
 
-// appendContent appends a tile as masks, or raw where that is shorter.
-func appendContent(dst []byte, t *tile) (out []byte, raw bool) {
+// appendContent appends the tile a xor b as masks, or raw where that is
+// shorter.
+func appendContent(dst []byte, k Kernel, a, b *tile) (out []byte, raw bool) {
 	start := len(dst)
-	var rows uint64
-	for y, row := range t {
-		if row != 0 {
-			rows |= 1 << y
-		}
+	dst = slices.Grow(dst, packSpace)
+	j := packJob{a: a, b: b, dst: &dst[:start+1][start]}
+	if n := j.run(k, dst[start:start+packSpace]); n <= rawContent {
+		return dst[:start+n], false
 	}
-	dst = binary.LittleEndian.AppendUint64(dst, rows)
-	for left := rows; left != 0; left &= left - 1 {
-		dst = append(dst, byteMask(t[bits.TrailingZeros64(left)]))
+	for y, row := range a {
+		dst = binary.LittleEndian.AppendUint64(dst, row^b[y])
 	}
-	for left := rows; left != 0; left &= left - 1 {
-		if len(dst)-start > rawContent-8 {
-			return appendRaw(dst[:start], t), true
-		}
-		dst = appendSetBytes(dst, t[bits.TrailingZeros64(left)])
-	}
-	return dst, false
-}
-
-func appendRaw(dst []byte, t *tile) []byte {
-	for _, row := range t {
-		dst = binary.LittleEndian.AppendUint64(dst, row)
-	}
-	return dst
-}
-
-// byteMask has bit i set when byte i of w is not 0.
-func byteMask(w uint64) byte {
-	const low, high = 0x7f7f7f7f7f7f7f7f, 0x8080808080808080
-	set := ((w&low + low) | w) & high
-	return byte(set >> 7 * 0x0102040810204080 >> 56)
-}
-
-// appendSetBytes appends the bytes of w that are not 0, the low one first.
-func appendSetBytes(dst []byte, w uint64) []byte {
-	for w != 0 {
-		if b := byte(w); b != 0 {
-			dst = append(dst, b)
-		}
-		w >>= 8
-	}
-	return dst
+	return dst, true
 }

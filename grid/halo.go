@@ -31,22 +31,38 @@ var scratchPool = sync.Pool{New: func() any { return new(scratch) }}
 
 // neighbours fills the inputs of j for the tile (tx, ty) of cur.
 func (s *shape) neighbours(j *lifeJob, cur []tile, tx, ty int, sc *scratch) {
-	t := ty*s.tw + tx
-	j.cur = &cur[t]
-	if tx > 0 && ty > 0 && tx < s.tw-1 && ty < s.th-1 {
-		j.left, j.rite = &cur[t-1], &cur[t+1]
-		above, below := cur[t-s.tw-1:][:3], cur[t+s.tw-1:][:3]
-		j.up = [3]uint64{above[0][63], above[1][63], above[2][63]}
-		j.down = [3]uint64{below[0][0], below[1][0], below[2][0]}
-		return
+	left, right, up, down := tx-1, tx+1, ty-1, ty+1
+	if left < 0 || right == s.tw || up < 0 || down == s.th {
+		if !s.aligned {
+			s.edgeNeighbours(j, cur, tx, ty, sc)
+			return
+		}
+		left, right = around(left, s.tw), around(right, s.tw)
+		up, down = around(up, s.th), around(down, s.th)
 	}
-	s.edgeNeighbours(j, cur, tx, ty, sc)
+	row := cur[ty*s.tw:][:s.tw]
+	j.cur, j.left, j.rite = &row[tx], &row[left], &row[right]
+	row = cur[up*s.tw:][:s.tw]
+	j.up[0], j.up[1], j.up[2] = row[left][63], row[tx][63], row[right][63]
+	row = cur[down*s.tw:][:s.tw]
+	j.down[0], j.down[1], j.down[2] = row[left][0], row[tx][0], row[right][0]
+}
+
+// around brings an index one beyond the edge back to the other side of n.
+func around(i, n int) int {
+	if i < 0 {
+		return i + n
+	}
+	if i >= n {
+		return i - n
+	}
+	return i
 }
 
 // edgeNeighbours is neighbours for a tile at an edge of the grid.
 func (s *shape) edgeNeighbours(j *lifeJob, cur []tile, tx, ty int, sc *scratch) {
 	row := cur[ty*s.tw:][:s.tw]
-	j.left, j.rite = &emptyTile, &emptyTile
+	j.cur, j.left, j.rite = &row[tx], &emptyTile, &emptyTile
 	switch {
 	case tx > 0:
 		j.left = &row[tx-1]

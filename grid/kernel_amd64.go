@@ -44,3 +44,6 @@ func majorityAVX512(j *planeJob)
 
 //go:noescape
 func commitAVX512(j *planeJob)
+
+//go:noescape
+func packAVX512(j *packJob)

@@ -69,7 +69,7 @@ DATA rowMasks<>+496(SB)/8, $0xFFFFFFFFFFFFFFFF
 DATA rowMasks<>+504(SB)/8, $0xFFFFFFFFFFFFFFFF
 GLOBL rowMasks<>(SB), RODATA|NOPTR, $512
 
-// lifeAVX2: one generation of a tile, four rows at a time.
+// func lifeAVX2(j *lifeJob): one generation of a tile, four rows at a time.
 TEXT ·lifeAVX2(SB), 0, $1064-8
 	MOVQ j+0(FP), DI
 	MOVQ 0(DI), R8
@@ -1327,7 +1327,7 @@ TEXT ·lifeAVX2(SB), 0, $1064-8
 	VZEROUPPER
 	RET
 
-// lifeMaskedAVX2: one generation of a tile, four rows at a time.
+// func lifeMaskedAVX2(j *lifeJob): one generation of a tile, four rows at a time.
 TEXT ·lifeMaskedAVX2(SB), 0, $1064-8
 	MOVQ j+0(FP), DI
 	MOVQ 0(DI), R8
@@ -2684,7 +2684,7 @@ TEXT ·lifeMaskedAVX2(SB), 0, $1064-8
 	VZEROUPPER
 	RET
 
-// ruleAVX2: one generation of a tile, four rows at a time.
+// func ruleAVX2(j *lifeJob): one generation of a tile, four rows at a time.
 TEXT ·ruleAVX2(SB), 0, $1064-8
 	MOVQ j+0(FP), DI
 	MOVQ 0(DI), R8
@@ -4967,7 +4967,7 @@ TEXT ·ruleAVX2(SB), 0, $1064-8
 	VZEROUPPER
 	RET
 
-// ruleMaskedAVX2: one generation of a tile, four rows at a time.
+// func ruleMaskedAVX2(j *lifeJob): one generation of a tile, four rows at a time.
 TEXT ·ruleMaskedAVX2(SB), 0, $1064-8
 	MOVQ j+0(FP), DI
 	MOVQ 0(DI), R8

@@ -15,3 +15,6 @@ func ruleAVX2(j *lifeJob)         { ruleGo(j) }
 func ruleMaskedAVX2(j *lifeJob)   { ruleGo(j) }
 func majorityAVX512(j *planeJob)  { majorityGo(j) }
 func commitAVX512(j *planeJob)    { commitGo(j) }
+
+// packAVX512 is never called: no machine here has KernelAVX512.
+func packAVX512(j *packJob) { panic("grid: no such kernel") }

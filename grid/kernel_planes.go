@@ -31,7 +31,7 @@ func majorityGo(j *planeJob) {
 		} else {
 			ones2, twos2 = rowSum(j.down[0], j.down[1], j.down[2])
 		}
-		fresh := j.fresh[y]
+		fresh := j.after[y] &^ j.before[y]
 		x := ones1 ^ ones2
 		b0 := ones0 ^ x
 		b1 := (ones1&ones2 | ones0&x) ^ twos0 ^ twos1 ^ twos2
@@ -46,8 +46,8 @@ func majorityGo(j *planeJob) {
 // commitGo is commit in plain Go.
 func commitGo(j *planeJob) {
 	var diff uint64
-	for y, fresh := range j.fresh {
-		change := (j.target[y] ^ j.out[y]) & fresh
+	for y, after := range j.after {
+		change := (j.target[y] ^ j.out[y]) & (after &^ j.before[y])
 		j.target[y] ^= change
 		diff |= change
 	}

@@ -7,7 +7,6 @@ import (
 
 // ownerScratch is what one step needs to find the owners of newborn cells.
 type ownerScratch struct {
-	fresh             tile    // newborn cells
 	one, two          tile    // cells whose parents disagree in a plane, in two
 	out               [8]tile // the planes of the newborn
 	left, centre, rte tile    // a plane put together at the edge of an odd torus
@@ -19,7 +18,8 @@ type planeJob struct {
 	plane [3]*tile // own, left and right: the owner bits
 	life  [3]*tile // the cells that were alive, which mask them
 
-	fresh    *tile // newborn cells
+	after    *tile // the newborn are alive here
+	before   *tile // and dead here
 	one, two *tile // in and out: cells with one split plane, with two
 	out      *tile // out: the majority of the parents of the newborn
 
@@ -71,9 +71,7 @@ func (job *stepJob) parents(g *Grid, tx, ty, dst int) uint16 {
 }
 
 // odd says whether some tile's neighbours are put together in scratch.
-func (s *shape) odd() bool {
-	return s.torus && (s.lastCols < tileSide || s.lastRows < tileSide)
-}
+func (s *shape) odd() bool { return s.torus && !s.aligned }
 
 // touches says whether the neighbour in direction (dx, dy) has a live cell at
 // the common border.
@@ -112,7 +110,7 @@ func (s *shape) neighbourOf(tx, ty int) (int, bool) {
 		if !s.torus {
 			return 0, false
 		}
-		tx, ty = (tx+s.tw)%s.tw, (ty+s.th)%s.th
+		tx, ty = around(tx, s.tw), around(ty, s.th)
 	}
 	return ty*s.tw + tx, true
 }
@@ -128,32 +126,37 @@ func (job *stepJob) mixed(g *Grid, tx, ty, dst int, c *change) {
 	t := ty*g.shape.tw + tx
 	sc := &job.sc.owners
 	before, after := &g.tiles[1-dst][t], &g.tiles[dst][t]
-	for y := range sc.fresh {
-		sc.fresh[y] = after[y] &^ before[y]
-	}
 	planes := g.mix(t)
-	if g.opts.Rule.Birth == 1<<3 {
+	fast := g.opts.Rule.Birth == 1<<3
+	if fast {
 		sc.one, sc.two = tile{}, tile{}
+		v := newPlaneView(g, tx, ty)
 		for p := range planes {
-			job.majority(g, tx, ty, p)
+			job.majority(g, &v, tx, ty, dst, p)
 		}
 	} else {
-		sc.two = sc.fresh
+		for y := range sc.two {
+			sc.two[y] = after[y] &^ before[y]
+		}
 		for p := range planes {
 			sc.out[p] = tile{}
 		}
 	}
+	lastX, last := bits.Len64(g.shape.cols(tx))-1, g.shape.rows(ty)-1
 	for y, row := range sc.two {
 		for ; row != 0; row &= row - 1 {
 			x := bits.TrailingZeros64(row)
+			if fast && x > 0 && x < lastX && y > 0 && y < last {
+				medianInside(before, planes, sc.out[:len(planes)], x, y)
+				continue
+			}
 			planesPut(sc.out[:len(planes)], x, y, g.medianOwner(tx, ty, x, y, 1-dst))
 		}
 	}
-	last := g.shape.rows(ty) - 1
 	for p := range planes {
 		plane := &planes[p]
 		first, end := plane[0], plane[last]
-		j := planeJob{fresh: &sc.fresh, out: &sc.out[p], target: plane}
+		j := planeJob{after: after, before: before, out: &sc.out[p], target: plane}
 		j.commit(g.kernel)
 		c.any |= j.diff
 		c.first |= first ^ plane[0]
@@ -168,18 +171,21 @@ func (job *stepJob) mixed(g *Grid, tx, ty, dst int, c *change) {
 // having become one owner's. The look costs about as much as a plane.
 const unmixEvery = 16
 
-// majority runs the kernel for plane p of a tile.
-func (job *stepJob) majority(g *Grid, tx, ty, p int) {
-	s, life, sc := &g.shape, &job.life, &job.sc.owners
-	v := planeView{g: g, p: p}
+// majority runs the kernel for plane p of a tile whose surroundings are v.
+func (job *stepJob) majority(g *Grid, v *planeView, tx, ty, dst, p int) {
+	life, sc := &job.life, &job.sc.owners
+	v.p = p
+	t := ty*g.shape.tw + tx
+	before, after := &g.tiles[1-dst][t], &g.tiles[dst][t]
 	j := planeJob{
 		life:  [3]*tile{life.cur, life.left, life.rite},
-		fresh: &sc.fresh, one: &sc.one, two: &sc.two, out: &sc.out[p],
+		after: after, before: before, one: &sc.one, two: &sc.two, out: &sc.out[p],
 	}
+	s := &g.shape
 	if s.odd() && (tx == 0 || tx == s.tw-1 || ty == 0 || ty == s.th-1) {
 		v.edge(&j, tx, ty, sc)
 	} else {
-		v.inside(&j, tx, ty)
+		v.inside(&j)
 	}
 	for i := range 3 {
 		j.up[i] &= life.up[i]
@@ -188,49 +194,81 @@ func (job *stepJob) majority(g *Grid, tx, ty, p int) {
 	j.run(g.kernel)
 }
 
-// planeView reads one plane of a grid, whether a tile keeps planes or not.
+// planeView reads one plane of a tile and its neighbours, whether they keep
+// planes or not.
 type planeView struct {
-	g *Grid
-	p int
+	g     *Grid
+	p     int
+	tiles [9]tilePlanes // from the upper left to the lower right
+}
+
+// tilePlanes are the planes of one tile: its own, or one owner in all.
+type tilePlanes struct {
+	planes []tile
+	owner  uint16
 }
 
 // fullTile has every bit set.
 var fullTile = func() (t tile) { fillTile(&t, ^uint64(0)); return t }()
 
-// tile returns the plane of tile t.
-func (v planeView) tile(t int) *tile {
-	switch state := v.g.owner[t]; {
-	case state == ownerMixed:
-		return &v.g.planes[t*v.g.shape.planes+v.p]
-	case state != ownerNone && state>>v.p&1 != 0:
+// newPlaneView looks the tiles around (tx, ty) up.
+func newPlaneView(g *Grid, tx, ty int) planeView {
+	v := planeView{g: g}
+	for i := range v.tiles {
+		if t, ok := g.shape.neighbourOf(tx+i%3-1, ty+i/3-1); ok {
+			v.tiles[i] = g.planesOrOwner(t)
+		}
+	}
+	return v
+}
+
+// planesOrOwner returns what is known of the owners of tile t.
+func (g *Grid) planesOrOwner(t int) tilePlanes {
+	switch state := g.owner[t]; state {
+	case ownerMixed:
+		return tilePlanes{planes: g.planesOf(t)}
+	case ownerNone:
+		return tilePlanes{}
+	default:
+		return tilePlanes{owner: state}
+	}
+}
+
+// plane returns plane p.
+func (t *tilePlanes) plane(p int) *tile {
+	switch {
+	case t.planes != nil:
+		return &t.planes[p]
+	case t.owner>>p&1 != 0:
 		return &fullTile
 	}
 	return &emptyTile
 }
 
 // at returns the plane of tile (tx, ty), empty beyond the edge of a plane.
-func (v planeView) at(tx, ty int) *tile {
+func (v *planeView) at(tx, ty int) *tile {
 	t, ok := v.g.shape.neighbourOf(tx, ty)
 	if !ok {
 		return &emptyTile
 	}
-	return v.tile(t)
+	known := v.g.planesOrOwner(t)
+	return known.plane(v.p)
 }
 
 // inside fills the planes of a job where all neighbours are whole tiles, or
 // lie beyond the edge, where no cell lives.
-func (v planeView) inside(j *planeJob, tx, ty int) {
-	j.plane = [3]*tile{v.at(tx, ty), v.at(tx-1, ty), v.at(tx+1, ty)}
-	lastRow := tileSide - 1
+func (v *planeView) inside(j *planeJob) {
+	p := v.p
+	j.plane = [3]*tile{v.tiles[4].plane(p), v.tiles[3].plane(p), v.tiles[5].plane(p)}
 	for i := range 3 {
-		j.up[i] = v.at(tx+i-1, ty-1)[lastRow]
-		j.down[i] = v.at(tx+i-1, ty+1)[0]
+		j.up[i] = v.tiles[i].plane(p)[tileSide-1]
+		j.down[i] = v.tiles[6+i].plane(p)[0]
 	}
 }
 
 // edge fills them at the edges of an odd torus, as shape.edgeNeighbours does
 // for the cells.
-func (v planeView) edge(j *planeJob, tx, ty int, sc *ownerScratch) {
+func (v *planeView) edge(j *planeJob, tx, ty int, sc *ownerScratch) {
 	s := &v.g.shape
 	sc.centre = *v.at(tx, ty)
 	sc.left, sc.rte = *v.at(tx-1, ty), *v.at(tx+1, ty)
@@ -252,9 +290,9 @@ func (v planeView) edge(j *planeJob, tx, ty int, sc *ownerScratch) {
 }
 
 // row returns the last or the first row of tile row ty as column tx sees it.
-func (v planeView) row(tx, ty int, last bool) (w [3]uint64) {
+func (v *planeView) row(tx, ty int, last bool) (w [3]uint64) {
 	s := &v.g.shape
-	ty = (ty + s.th) % s.th
+	ty = around(ty, s.th)
 	y := 0
 	if last {
 		y = s.rows(ty) - 1
@@ -269,28 +307,45 @@ func (v planeView) row(tx, ty int, last bool) (w [3]uint64) {
 	return w
 }
 
+// medianInside writes the median of the three owners around cell (x, y) to
+// out. REQUIRES: three live neighbours, all in this tile.
+//
+// It works on windows of three by three bits, from the high plane down. The
+// majority of a plane's bits is the median's bit. A parent whose bit differs is
+// below or above the two others for good: it leaves, and counts as 0 or 1 in
+// the planes below.
+func medianInside(cells *tile, planes, out []tile, x, y int) {
+	left := window(cells, x, y)
+	above := 0
+	bit := uint64(1) << (x & 63)
+	for p := len(planes) - 1; p >= 0; p-- {
+		ones := window(&planes[p], x, y) & left
+		n := bits.OnesCount64(ones)
+		if n+above >= 2 {
+			left = ones
+			out[p][y&63] |= bit
+			continue
+		}
+		left &^= ones
+		above += n
+		out[p][y&63] &^= bit
+	}
+}
+
+// window returns the three by three bits around (x, y). REQUIRES: 0 < x, y < 63.
+func window(t *tile, x, y int) uint64 {
+	shift := (x - 1) & 63
+	return t[(y-1)&63]>>shift&7 | t[y&63]>>shift&7<<3 | t[(y+1)&63]>>shift&7<<6
+}
+
 // medianOwner returns the middle owner of the live neighbours that cell (x, y)
 // of tile (tx, ty) has in buffer b.
 func (g *Grid) medianOwner(tx, ty, x, y, b int) uint8 {
 	var list [8]uint8
 	owners := list[:0]
-	if x > 0 && x < tileSide-1 && y > 0 && y < tileSide-1 && !g.shape.odd() {
-		t := ty*g.shape.tw + tx
-		cells, planes := &g.tiles[b][t], g.planesOf(t)
-		for r := y - 1; r <= y+1; r++ {
-			three := cells[r&63] >> (x - 1) & 7
-			for ; three != 0; three &= three - 1 {
-				owners = append(owners, planesAt(planes, x-1+bits.TrailingZeros64(three), r))
-			}
-		}
-	} else {
-		g.eachParent(tx*tileSide+x, ty*tileSide+y, b, func(t, px, py int) {
-			owners = append(owners, g.ownerAt(t, px, py))
-		})
-	}
-	if len(owners) == 3 {
-		return max(min(owners[0], owners[1]), min(max(owners[0], owners[1]), owners[2]))
-	}
+	g.eachParent(tx*tileSide+x, ty*tileSide+y, b, func(t, px, py int) {
+		owners = append(owners, g.ownerAt(t, px, py))
+	})
 	slices.Sort(owners)
 	return owners[(len(owners)-1)/2]
 }
@@ -302,7 +357,7 @@ func (g *Grid) eachParent(x, y, b int, f func(t, px, py int)) {
 		for dx := -1; dx <= 1; dx++ {
 			nx, ny := x+dx, y+dy
 			if g.shape.torus {
-				nx, ny = floorMod(nx, g.opts.Width), floorMod(ny, g.opts.Height)
+				nx, ny = around(nx, g.opts.Width), around(ny, g.opts.Height)
 			}
 			if dx|dy == 0 || !g.Inside(nx, ny) {
 				continue

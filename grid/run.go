@@ -21,8 +21,8 @@ package grid
 // Skipping, owners and colours work as in single steps, for the same reason.
 const (
 	// waveCache is the cache that the rows under the waves may fill, in bytes:
-	// half of a usual second-level cache.
-	waveCache = 1 << 20
+	// most of a usual second-level cache.
+	waveCache = 3 << 19
 	// maxWaves is the most generations in flight.
 	maxWaves = 16
 	// tileBytes is what a tile takes in both buffers, in bytes.

@@ -32,6 +32,7 @@ type shape struct {
 	rowWords int // words of a bit set for the tiles of one tile row
 	planes   int // owner planes a tile
 	torus    bool
+	aligned  bool // a torus whose sides are multiples of 64
 }
 
 func newShape(o Options) shape {
@@ -39,6 +40,7 @@ func newShape(o Options) shape {
 	s.lastCols = o.Width - (s.tw-1)*tileSide
 	s.lastRows = o.Height - (s.th-1)*tileSide
 	s.rowWords = ceilDiv(s.tw, 64)
+	s.aligned = s.torus && s.lastCols == tileSide && s.lastRows == tileSide
 	if o.Owners > 1 {
 		s.planes = bits.Len(uint(o.Owners - 1))
 	}

@@ -39,19 +39,15 @@ func (g *Grid) AppendSnapshot(dst []byte) []byte {
 	w := deltaWriter{buf: dst, last: -1}
 	for t := range g.tiles[g.now] {
 		if g.counts[g.now][t].live != 0 {
-			w.record(g, t, g.now, &g.tiles[g.now][t], true, true)
+			w.record(g, t, g.now, &emptyTile, true, true)
 		}
 	}
 	w = deltaWriter{buf: append(w.buf, 0), last: -1}
 	for t := range g.tiles[g.now] {
 		now, before := &g.tiles[g.now][t], &g.tiles[1-g.now][t]
-		if *now == *before {
-			continue
+		if *now != *before {
+			w.record(g, t, 1-g.now, now, false, false)
 		}
-		for y := range w.diff {
-			w.diff[y] = now[y] ^ before[y]
-		}
-		w.record(g, t, 1-g.now, &w.diff, false, false)
 	}
 	return append(w.buf, 0)
 }

@@ -75,7 +75,7 @@ func (job *stepJob) row(g *Grid, ty, dst int, w *deltaWriter) {
 
 // needsScratch says whether some tile's neighbours have to be put together.
 func (s *shape) needsScratch() bool {
-	return s.planes > 0 || s.torus && (s.lastCols < tileSide || s.lastRows < tileSide)
+	return s.planes > 0 || s.odd()
 }
 
 // tile computes one tile into buffer dst.
@@ -140,21 +140,25 @@ func (g *Grid) wake(need *needMap, tx, ty int, c change) {
 	if tx < s.tw-1 {
 		last = tileSide - 1
 	}
-	three := func(row uint64) uint64 {
-		if row == 0 {
-			return 0
-		}
-		return 2 | row&1 | row>>last&1<<2
-	}
+	first, all, end := touched(c.first, last), touched(c.any, last), touched(c.last, last)
 	if in := tx & 63; in > 0 && in < 63 && tx < s.tw-1 && ty > 0 && ty < s.th-1 {
-		need.addThree(tx, ty-1, three(c.first))
-		need.addThree(tx, ty, three(c.any))
-		need.addThree(tx, ty+1, three(c.last))
+		need.addThree(tx, ty-1, first)
+		need.addThree(tx, ty, all)
+		need.addThree(tx, ty+1, end)
 		return
 	}
-	s.wakeRow(need, tx, ty-1, three(c.first))
-	s.wakeRow(need, tx, ty, three(c.any))
-	s.wakeRow(need, tx, ty+1, three(c.last))
+	s.wakeRow(need, tx, ty-1, first)
+	s.wakeRow(need, tx, ty, all)
+	s.wakeRow(need, tx, ty+1, end)
+}
+
+// touched says whom the change row touches: bit 0 the left neighbour, bit 1 the
+// tile, bit 2 the right one, whose border is column last.
+func touched(row uint64, last uint) uint64 {
+	if row == 0 {
+		return 0
+	}
+	return 2 | row&1 | row>>(last&63)&1<<2
 }
 
 // wakeRow adds the tiles tx-1, tx and tx+1 of row ty given by the bits of
@@ -167,7 +171,7 @@ func (s *shape) wakeRow(need *needMap, tx, ty int, three uint64) {
 		if !s.torus {
 			return
 		}
-		ty = (ty + s.th) % s.th
+		ty = around(ty, s.th)
 	}
 	for d := range 3 {
 		if three>>d&1 == 0 {
@@ -178,7 +182,7 @@ func (s *shape) wakeRow(need *needMap, tx, ty int, three uint64) {
 			if !s.torus {
 				continue
 			}
-			x = (x + s.tw) % s.tw
+			x = around(x, s.tw)
 		}
 		need.add(x, ty)
 	}

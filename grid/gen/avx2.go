@@ -36,7 +36,7 @@ func (a *asm) rowMasks() {
 }
 
 func (a *asm) life256(v variant) {
-	a.text(v.name, "one generation of a tile, four rows at a time.", frameSize)
+	a.text(v.name+"(j *lifeJob)", "one generation of a tile, four rows at a time.", frameSize)
 	a.op("MOVQ %d(DI), R8", jobDst)
 	a.op("MOVQ %d(DI), SI", jobCur)
 	a.op("MOVQ %d(DI), DX", jobLeft)

@@ -18,6 +18,7 @@ func avx512() *asm {
 		a.life512(v)
 	}
 	a.owners512()
+	a.pack512()
 	return a
 }
 
@@ -26,7 +27,7 @@ func twos(k int) string   { return fmt.Sprintf("Z%d", 3+(k+3)%3) }
 func centre(k int) string { return fmt.Sprintf("Z%d", 6+k%2) }
 
 func (a *asm) life512(v variant) {
-	a.text(v.name, "one generation of a tile, eight rows at a time.", 0)
+	a.text(v.name+"(j *lifeJob)", "one generation of a tile, eight rows at a time.", 0)
 	a.op("MOVQ %d(DI), R8", jobDst)
 	a.op("MOVQ %d(DI), SI", jobCur)
 	a.op("MOVQ %d(DI), DX", jobLeft)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"strings"
 )
 
 // Offsets of the fields of lifeJob, in bytes.
@@ -71,12 +72,14 @@ func (a *asm) line(format string, args ...any) { fmt.Fprintf(a, format+"\n", arg
 // destination is last.
 func (a *asm) op(format string, args ...any) { fmt.Fprintf(a, "\t"+format+"\n", args...) }
 
-// text starts a function that takes one pointer, with a frame of that size.
-func (a *asm) text(name, doc string, frame int) {
+// text starts a function that takes one pointer, given as name(j *type), with
+// a frame of that size.
+func (a *asm) text(signature, doc string, frame int) {
+	name, _, _ := strings.Cut(signature, "(")
 	a.line("")
-	a.line("// %s: %s", name, doc)
+	a.line("// func %s: %s", signature, doc)
 	flags := "NOSPLIT"
-	if frame > 0 {
+	if frame > 128 {
 		flags = "0" // large frames check the stack
 	}
 	a.line("TEXT ·%s(SB), %s, $%d-8", name, flags, frame)

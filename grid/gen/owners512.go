@@ -2,26 +2,28 @@ package main
 
 // Offsets of the fields of planeJob, in bytes.
 const (
-	planeOwn   = 0 // own, left, right
-	planeLife  = 24
-	planeFresh = 48
-	planeOne   = 56
-	planeTwo   = 64
-	planeOut   = 72
-	planeUp    = 80
-	planeDown  = 104
-	planeTo    = 128
-	planeDiff  = 136
+	planeOwn    = 0 // own, left, right
+	planeLife   = 24
+	planeAfter  = 48
+	planeBefore = 56
+	planeOne    = 64
+	planeTwo    = 72
+	planeOut    = 80
+	planeUp     = 88
+	planeDown   = 112
+	planeTo     = 136
+	planeDiff   = 144
 )
 
 // owners512 writes the kernels of the owner planes. Registers as in life512.
 func (a *asm) owners512() {
-	a.text("majorityAVX512", "the majority of the parents' owner bits, eight rows at a time.", 0)
+	a.text("majorityAVX512(j *planeJob)", "the majority of the parents' owner bits, eight rows at a time.", 0)
 	for i, r := range []string{"SI", "DX", "CX"} {
 		a.op("MOVQ %d(DI), %s", planeOwn+8*i, r)
 		a.op("MOVQ %d(DI), R%d", planeLife+8*i, 8+i)
 	}
-	a.op("MOVQ %d(DI), R11", planeFresh)
+	a.op("MOVQ %d(DI), R11", planeAfter)
+	a.op("MOVQ %d(DI), BX", planeBefore)
 	a.op("MOVQ %d(DI), R12", planeOne)
 	a.op("MOVQ %d(DI), R13", planeTwo)
 	a.op("MOVQ %d(DI), AX", planeOut)
@@ -64,7 +66,8 @@ func (a *asm) majority512(k int) {
 	a.op("VALIGNQ $1, %s, %s, Z12", ones(k), ones(k+1))
 	a.op("VALIGNQ $7, %s, %s, Z13", twos(k-1), twos(k))
 	a.op("VALIGNQ $1, %s, %s, Z14", twos(k), twos(k+1))
-	a.op("VMOVDQU64 %d(R11), Z16", 64*k)
+	a.op("VMOVDQU64 %d(BX), Z16", 64*k)
+	a.op("VPANDNQ %d(R11), Z16, Z16", 64*k) // newborn
 	a.op("VMOVDQA64 Z11, Z15")
 	a.op("VPTERNLOGQ %s, Z12, %s, Z11", xor3, ones(k))     // b0
 	a.op("VPTERNLOGQ %s, Z12, %s, Z15", majority, ones(k)) // carry of b0
@@ -83,15 +86,18 @@ func (a *asm) majority512(k int) {
 
 // commit512 writes the newborn's bits to their plane and collects what changed.
 func (a *asm) commit512() {
-	a.text("commitAVX512", "writes the newborn's owner bits to a plane.", 0)
+	a.text("commitAVX512(j *planeJob)", "writes the newborn's owner bits to a plane.", 0)
 	a.op("MOVQ %d(DI), SI", planeTo)
 	a.op("MOVQ %d(DI), DX", planeOut)
-	a.op("MOVQ %d(DI), CX", planeFresh)
+	a.op("MOVQ %d(DI), CX", planeAfter)
+	a.op("MOVQ %d(DI), BX", planeBefore)
 	a.op("VPXORQ Z8, Z8, Z8")
 	for k := range 8 {
 		a.op("VMOVDQU64 %d(SI), Z0", 64*k)
 		a.op("VPXORQ %d(DX), Z0, Z1", 64*k)
-		a.op("VPANDQ %d(CX), Z1, Z1", 64*k)
+		a.op("VMOVDQU64 %d(BX), Z2", 64*k)
+		a.op("VPANDNQ %d(CX), Z2, Z2", 64*k)
+		a.op("VPANDQ Z2, Z1, Z1")
 		a.op("VPXORQ Z1, Z0, Z0")
 		a.op("VPORQ Z1, Z8, Z8")
 		a.op("VMOVDQU64 Z0, %d(SI)", 64*k)
