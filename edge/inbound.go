@@ -151,3 +151,6 @@ func (s *Session) Fragment(begun bool) {
 		s.loop.wheel.earlier(s, s.loop.after(s.loop.engine.limits.FrameTimeout))
 	}
 }
+
+// Fragmented reports whether a message came in part. Loop only.
+func (s *Session) Fragmented() bool { return s.is(flagFragment) }

@@ -66,8 +66,14 @@ func (d *Door) Frames(s *edge.Session, b []byte) (n int) {
 		if st.farewell {
 			return len(b)
 		}
-		if !s.Trusted() && !d.guest(s, b[n:]) {
-			return n
+		if !s.Trusted() {
+			if !d.guest(s, b[n:]) {
+				return n
+			}
+		} else if st.lines && !s.Fragmented() && !s.Closing() {
+			if n += pings(s, b[n:], s.Limits().PingBytes); n == len(b) {
+				return n
+			}
 		}
 		ev, size, err := st.frames.Next(b[n:])
 		if err != nil {
@@ -79,6 +85,7 @@ func (d *Door) Frames(s *edge.Session, b []byte) (n int) {
 			if code == protocol.CloseTooBig {
 				edge.LimitHit("message_bytes")
 			}
+			st.farewell = true // what follows cannot be understood, an answer to our close neither
 			s.End(code, code.Name())
 			return len(b)
 		}
