@@ -45,7 +45,12 @@ var topLevel = []string{
 }
 
 // sleepers are the test files that may call time.Sleep, with the reason why no condition can be waited for.
-var sleepers = map[string]string{}
+var sleepers = map[string]string{
+	"broker/pebble/faults_test.go":   "the fault is a disk that takes its time",
+	"broker/pebble/powercut_test.go": "looks at the progress of workers that nobody may wake",
+	"edge/support_test.go":           "the one loop of these tests that waits for a condition",
+	"edge/websocket_test.go":         "lets the kernel hand over some pieces alone; the answers must be the same either way",
+}
 
 // source is one parsed Go file.
 type source struct {

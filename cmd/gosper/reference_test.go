@@ -3,11 +3,15 @@ package main
 import (
 	"flag"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
 
+	"gosper/broker/memory"
 	"gosper/edge"
+	"gosper/edge/module"
 	"gosper/edge/node"
 	"gosper/protocol"
 )
@@ -21,8 +25,41 @@ type table struct {
 	rows [][]string
 }
 
-func referenceTables() []table {
-	return []table{optionRows(), limitRows(), closeRows(), statusRows()}
+func referenceTables(t *testing.T) []table {
+	return []table{optionRows(), functionRows(t), limitRows(), closeRows(), statusRows()}
+}
+
+// machineDefaults are the defaults that depend on the machine, in words.
+var machineDefaults = map[string]string{"password-workers": "half the CPUs"}
+
+func functionRows(t *testing.T) table {
+	store, registry, bus := memory.NewStore(), memory.NewRegistry(), memory.NewBus(memory.BusOptions{})
+	functions, err := module.New(module.Config{Options: module.DefaultOptions(), Store: store, Registry: registry, Bus: bus,
+		Secret: make([]byte, module.MinSecret), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		functions.Close()
+		for _, engine := range []io.Closer{bus, registry, store} {
+			if err := engine.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	rows := table{name: "functions", head: []string{"route", "gate", "what it does", "needs", "class", "content"}}
+	for _, f := range functions.Functions() {
+		rows.rows = append(rows.rows, []string{"`" + f.Route + "`", code(f.Gate), f.Doc, f.Needs.String(), f.Class.String(), code(f.Example)})
+	}
+	return rows
+}
+
+// code marks text as code; nothing stays nothing.
+func code(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "`" + text + "`"
 }
 
 // optionRows leaves the options of limits to the table of limits.
@@ -37,11 +74,11 @@ func optionRows() table {
 			group = s.Group
 			t.rows = append(t.rows, []string{"**" + group + "**", "", ""})
 		}
-		value := s.Default
-		if value != "" {
-			value = "`" + value + "`"
+		value := machineDefaults[s.Name]
+		if value == "" {
+			value = code(s.Default)
 		}
-		t.rows = append(t.rows, []string{"`" + s.Name + "`", value, s.Help})
+		t.rows = append(t.rows, []string{code(s.Name), value, s.Help})
 	}
 	return t
 }
@@ -100,7 +137,7 @@ func TestReference(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := string(read)
-	for _, table := range referenceTables() {
+	for _, table := range referenceTables(t) {
 		head, rest, ok := strings.Cut(text, "<!-- "+table.name+" -->\n")
 		old, after, closed := strings.Cut(rest, "<!-- end -->\n")
 		if !ok || !closed {

@@ -140,6 +140,7 @@ func TestKill(t *testing.T) {
 		after := fmt.Sprintf("round %d after", round)
 		bob.say("world", after)
 		ada.heard("world", after)
+		bob.heard("world", after)
 		want = append(want, before)
 		for n := range 20 {
 			want = append(want, fmt.Sprintf("round %d burst %d", round, n))
