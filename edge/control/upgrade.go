@@ -31,14 +31,16 @@ type refusal struct {
 func (s *Server) upgrade(ctx *fasthttp.RequestCtx) {
 	if s.draining.Load() {
 		ctx.Response.Header.Set("Retry-After", "1")
+		ctx.SetConnectionClose()
 		fail(ctx, fasthttp.StatusServiceUnavailable, protocol.StatusBusy, "this node goes down, use another one")
 		return
 	}
 	h := &ctx.Request.Header
 	if r := checkUpgrade(h, s.config.Origins); r != nil {
 		if r.status == fasthttp.StatusUpgradeRequired {
-			ctx.Response.Header.Set("Sec-WebSocket-Version", "13")
+			setExact(&ctx.Response.Header, "Sec-WebSocket-Version", "13")
 		}
+		ctx.SetConnectionClose()
 		upgradesRefused.Inc()
 		fail(ctx, r.status, protocol.StatusInvalid, r.message)
 		return
@@ -48,12 +50,17 @@ func (s *Server) upgrade(ctx *fasthttp.RequestCtx) {
 	answer := &ctx.Response.Header
 	answer.Set("Upgrade", "websocket")
 	answer.Set("Connection", "Upgrade")
-	answer.Set("Sec-WebSocket-Accept", protocol.AcceptKey(h.Peek("Sec-WebSocket-Key")))
+	setExact(answer, "Sec-WebSocket-Accept", protocol.AcceptKey(h.Peek("Sec-WebSocket-Key")))
 	if subprotocol != "" {
-		answer.Set("Sec-WebSocket-Protocol", subprotocol)
+		setExact(answer, "Sec-WebSocket-Protocol", subprotocol)
 	}
 	remote := remoteOf(ctx)
 	ctx.Hijack(func(c net.Conn) { s.adopt(c, edge.AdoptInfo{Remote: remote, Subprotocol: subprotocol}) })
+}
+
+// setExact sets a header in the spelling of RFC 6455, which some simple clients compare byte by byte.
+func setExact(h *fasthttp.ResponseHeader, name, value string) {
+	h.SetCanonical([]byte(name), []byte(value))
 }
 
 // adopt hands a socket after its upgrade to the engine, with the bytes that came behind the request.

@@ -3,11 +3,11 @@ package node
 import "runtime/debug"
 
 // Version returns the version of this program as its build knows it: a module version, or the commit, with "+dirty"
-// when files had changed; "(unknown)" when the build has no information.
+// when files had changed; "devel" when the build has no information.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "(unknown)"
+		return "devel"
 	}
 	if v := info.Main.Version; v != "" && v != "(devel)" {
 		return v
@@ -24,7 +24,7 @@ func Version() string {
 		}
 	}
 	if commit == "" {
-		return "(unknown)"
+		return "devel"
 	}
 	return commit + dirty
 }
