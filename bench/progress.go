@@ -22,7 +22,8 @@ func (b *bar) show(part float64, text string) {
 		return
 	}
 	b.drawn, b.text = time.Now(), text
-	full := int(max(0, min(1, part)) * barWidth)
+	part = max(0, min(1, part))
+	full := int(part * barWidth)
 	fmt.Fprintf(b.w, "\r\x1b[K%s%s %3.0f%% %.48s", strings.Repeat("█", full), strings.Repeat("·", barWidth-full), 100*part, text)
 }
 
