@@ -241,4 +241,3 @@ func TestPanic(t *testing.T) {
 	other.send("000000PINGx\r\n")
 	other.want("000000PONGx")
 }
-

@@ -7,15 +7,20 @@ import (
 	"gosper/broker"
 )
 
-// subscription is one subject of a session. held is set while missed messages are fetched: live ones wait in it.
+// subscription is one subject of a session. held is set until the session is known to be in step with live messages.
 type subscription struct {
 	subject *subject
 	pos     int32 // in the subject's shard of this loop
 	held    *held
 }
 
+// held keeps live messages while missed ones are fetched. Then, until the first live message behind top came, it is
+// there to drop those that were sent from the history already: the bus may put a message into the history before it
+// hands it to subscribers.
 type held struct {
-	msgs []*message
+	msgs    []*message
+	top     broker.Position
+	settled bool // msgs were sent, top is set
 }
 
 var errSubscriptions = errors.New("too many subscriptions")
@@ -105,23 +110,36 @@ func (s *Session) join(sj *subject) (fresh bool, err error) {
 // catchUp sends what was missed, then of what was held everything behind top, and lets the session go live.
 func (s *Session) catchUp(sj *subject, missed []*message, top broker.Position) error {
 	slot := s.find(sj)
-	if slot < 0 {
+	if slot < 0 || s.subs[slot].held == nil {
 		return errGone // unsubscribed meanwhile
 	}
-	sub := &s.subs[slot]
-	h := sub.held
-	sub.held = nil
-	sj.shards[s.loop.index].list[sub.pos].held = false
-	if h == nil {
+	h := s.subs[slot].held
+	waited := h.msgs
+	h.msgs, h.top, h.settled = nil, top, true
+	s.relay(missed)
+	if s.is(flagClosed | flagClosing) {
+		return errGone
+	}
+	if top.Offset == 0 {
+		s.live(slot)
+		s.relay(waited)
 		return nil
 	}
-	for _, m := range h.msgs {
-		if m.after(top) {
-			missed = append(missed, m)
-		}
-	}
-	for _, m := range missed {
-		l := s.loop
+	s.hold(slot, waited)
+	return nil
+}
+
+// live ends the holding of a subscription.
+func (s *Session) live(slot int) {
+	sub := &s.subs[slot]
+	sub.held = nil
+	sub.subject.shards[s.loop.index].list[sub.pos].held = false
+}
+
+// relay sends messages to this session alone.
+func (s *Session) relay(msgs []*message) {
+	l := s.loop
+	for _, m := range msgs {
 		l.out = append(l.out, m.encoded(s.format)...)
 		l.stats.deliveries++
 		if s.Full() {
@@ -129,18 +147,23 @@ func (s *Session) catchUp(sj *subject, missed []*message, top broker.Position) e
 		}
 	}
 	s.Flush()
-	return nil
 }
 
-// hold keeps live messages for a subscription whose missed messages are being fetched.
+// hold takes live messages for a subscription that is held: it keeps them, or drops what the session has already.
 func (s *Session) hold(slot int, msgs []*message) {
 	h := s.subs[slot].held
-	if h == nil {
+	if h.settled {
+		for i, m := range msgs {
+			if m.after(h.top) {
+				s.live(slot)
+				s.relay(msgs[i:])
+				return
+			}
+		}
 		return
 	}
 	if len(h.msgs)+len(msgs) > s.loop.engine.limits.HeldMessages {
 		limitHit("held_messages")
-		h.msgs = nil
 		s.slow()
 		return
 	}

@@ -418,7 +418,7 @@ func (c *client) rest() string {
 	c.SetReadDeadline(time.Now().Add(patience))
 	b, err := io.ReadAll(c.r)
 	if ne, ok := err.(net.Error); ok && ne.Timeout() {
-		c.t.Fatalf("the connection is still open; got %q", b)
+		c.t.Fatalf("the connection is still open; got %.100q", b)
 	}
 	return string(b)
 }
@@ -481,4 +481,18 @@ func wait(t testing.TB, what string, cond func() bool) {
 		}
 		time.Sleep(time.Millisecond)
 	}
+}
+
+func newReader(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, 64<<10) }
+
+// stutter writes in pieces of seven bytes.
+type stutter struct{ net.Conn }
+
+func (s *stutter) Write(b []byte) (int, error) {
+	for n := 0; n < len(b); n += 7 {
+		if _, err := s.Conn.Write(b[n:min(n+7, len(b))]); err != nil {
+			return n, err
+		}
+	}
+	return len(b), nil
 }
