@@ -19,8 +19,8 @@ func TestOrderedModel(t *testing.T) {
 		name := func(n int) string { return fmt.Sprintf("%c/%d", 'a'+n%3, n) }
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
-				start, step := rapid.IntRange(0, 5000).Draw(t, "start"), rapid.IntRange(1, 7).Draw(t, "step")
-				for i := range rapid.IntRange(1, 1500).Draw(t, "count") {
+				start, step := rapid.IntRange(0, 2500).Draw(t, "start"), rapid.IntRange(1, 7).Draw(t, "step")
+				for i := range rapid.IntRange(1, 700).Draw(t, "count") {
 					key := name(start + i*step)
 					if set.Add(key) == model[key] {
 						t.Fatalf("add %q", key)
@@ -29,8 +29,8 @@ func TestOrderedModel(t *testing.T) {
 				}
 			},
 			"remove": func(t *rapid.T) {
-				start, step := rapid.IntRange(0, 5000).Draw(t, "start"), rapid.IntRange(1, 3).Draw(t, "step")
-				for i := range rapid.IntRange(1, 1500).Draw(t, "count") {
+				start, step := rapid.IntRange(0, 2500).Draw(t, "start"), rapid.IntRange(1, 3).Draw(t, "step")
+				for i := range rapid.IntRange(1, 700).Draw(t, "count") {
 					key := name(start + i*step)
 					if set.Remove(key) != model[key] {
 						t.Fatalf("remove %q", key)

@@ -14,6 +14,10 @@ import (
 	"gosper/broker/memory"
 )
 
+// troubleLasts is how many seconds a background error counts against Health when it does not repeat: what Pebble still
+// has to do it tries again much sooner.
+const troubleLasts = 30
+
 // DB is one open database with the three engines on it. All methods may be called from any goroutine.
 type DB struct {
 	// static after Open
@@ -38,6 +42,7 @@ type DB struct {
 	closed  atomic.Bool
 	failed  atomic.Pointer[error] // the log is broken: nothing is answered with success any more
 	trouble atomic.Pointer[error] // the last background error, nil after the next success
+	failing atomic.Int64          // unix seconds of that error
 	flushed atomic.Bool           // a flush has ended: time for a new mark
 	logged  atomic.Int64          // unix seconds of the last background error in the log
 }
@@ -70,7 +75,7 @@ func (db *DB) cause() error {
 	if err := db.space.err(); err != nil {
 		return err
 	}
-	if err := db.trouble.Load(); err != nil {
+	if err := db.trouble.Load(); err != nil && time.Now().Unix()-db.failing.Load() < troubleLasts {
 		return fmt.Errorf("%w: background work of the store fails: %w", broker.ErrBusy, *err)
 	}
 	return nil
@@ -138,12 +143,13 @@ func (db *DB) mark() error {
 // background notes an error of Pebble's own work, which it will try again, a thousand times a second if need be: the
 // log gets one line a second.
 func (db *DB) background(err error) {
+	now := time.Now().Unix()
 	backgroundErrors.Inc()
 	db.trouble.Store(&err)
+	db.failing.Store(now)
 	if errors.Is(err, syscall.ENOSPC) {
-		db.space.noRoom.Store(true)
+		db.space.noRoom.Store(time.Now().UnixNano())
 	}
-	now := time.Now().Unix()
 	if last := db.logged.Load(); last != now && db.logged.CompareAndSwap(last, now) {
 		db.log.Error("background work of the store failed and will be tried again", "dir", db.dir, "error", err)
 	}
@@ -151,7 +157,7 @@ func (db *DB) background(err error) {
 
 // recovered notes a success of Pebble's own work.
 func (db *DB) recovered() {
-	db.space.noRoom.Store(false)
+	db.space.noRoom.Store(0)
 	if db.trouble.Swap(nil) != nil {
 		db.log.Info("background work of the store succeeds again", "dir", db.dir)
 	}

@@ -84,12 +84,25 @@ func TestLogSyncFails(t *testing.T) {
 	}
 }
 
-// TestFlushFindsDiskFull lets flushes fail as on a full disk, which makes Pebble's writers hang: callers get ErrTimeout,
-// later ones are refused at once, publishes are answered too, reads go on, and all is well again when there is room.
-func TestFlushFindsDiskFull(t *testing.T) {
+// TestFlushFails lets flushes fail, which makes Pebble's writers hang in the end: callers get ErrTimeout, later ones are
+// refused at once, publishes are answered too, reads go on, and all is well again when the fault is gone. A full disk is
+// known as such, so there the refusal may come before anything hangs.
+func TestFlushFails(t *testing.T) {
+	for _, c := range []struct {
+		fault       syscall.Errno
+		first, then error
+	}{
+		{syscall.EIO, broker.ErrTimeout, broker.ErrBusy},
+		{syscall.ENOSPC, broker.ErrDiskFull, broker.ErrDiskFull},
+	} {
+		t.Run(c.fault.Error(), func(t *testing.T) { flushFails(t, c.fault, c.first, c.then) })
+	}
+}
+
+func flushFails(t *testing.T, fault syscall.Errno, first, then error) {
 	fs, toggle := faulty(func(op errorfs.Op) error {
 		if strings.HasSuffix(op.Path, ".sst") && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
-			return syscall.ENOSPC
+			return fault
 		}
 		return nil
 	})
@@ -105,18 +118,18 @@ func TestFlushFindsDiskFull(t *testing.T) {
 	for n := 0; err == nil; n++ {
 		_, err = db.Store().Put(ctx, fmt.Sprint("fill/", n), value)
 	}
-	if !errors.Is(err, broker.ErrTimeout) && !errors.Is(err, broker.ErrDiskFull) {
-		t.Fatalf("the hanging commit ended with %v", err)
+	if !errors.Is(err, first) && !errors.Is(err, broker.ErrTimeout) {
+		t.Fatalf("writing ended with %v, want %v", err, first)
 	}
-	eventually(t, "writes are refused", func() bool {
+	eventually(t, "writes are refused at once", func() bool {
 		start := time.Now()
 		_, err := db.Store().Put(ctx, "during", nil)
-		return errors.Is(err, broker.ErrDiskFull) && time.Since(start) < timeout
+		return errors.Is(err, then) && time.Since(start) < timeout
 	})
-	if _, err := publishWait(db.Bus(), "a.b", []byte("x"), broker.Keep{Messages: 1}); !errors.Is(err, broker.ErrDiskFull) {
+	if _, err := publishWait(db.Bus(), "a.b", []byte("x"), broker.Keep{Messages: 1}); !errors.Is(err, then) {
 		t.Errorf("a publish got %v", err)
 	}
-	if err := db.Health(); !errors.Is(err, broker.ErrDiskFull) {
+	if err := db.Health(); !errors.Is(err, then) {
 		t.Errorf("health is %v", err)
 	}
 	if r, err := db.Store().Get(ctx, "before"); err != nil || string(r.Value) != "x" {

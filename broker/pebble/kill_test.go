@@ -22,7 +22,7 @@ const killWorkers = 16
 // that it had reported as acknowledged is there; then the next process goes on in the same folder. `make crash` sets
 // GOSPER_CRASH_KILLS to run it for longer.
 func TestKill(t *testing.T) {
-	kills := countFrom("GOSPER_CRASH_KILLS", 20)
+	kills := countFrom("GOSPER_CRASH_KILLS", 24/slowdown)
 	if testing.Short() {
 		kills = 3
 	}

@@ -157,6 +157,11 @@ func (db *DB) listener() *pebble.EventListener {
 				db.recovered()
 			}
 		},
+		CompactionEnd: func(info pebble.CompactionInfo) {
+			if info.Err == nil {
+				db.recovered()
+			}
+		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			db.log.Warn("the store can not keep up: writes wait", "dir", db.dir, "reason", info.Reason)
 		},

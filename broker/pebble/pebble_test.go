@@ -20,8 +20,12 @@ func TestMain(m *testing.M) {
 		runChild(dir)
 		return
 	}
+	lessRapid()
 	goleak.VerifyTestMain(m)
 }
+
+// lessRapid lowers the number of property checks where a build is slow.
+var lessRapid = func() {}
 
 // patience is how long anything in these tests may take that should take a moment.
 const patience = 20 * time.Second

@@ -18,11 +18,11 @@ import (
 // cutsPerLife is how many power cuts one database lives through before the next begins with an empty disk.
 const cutsPerLife = 20
 
-// TestPowerCuts cuts the power of a database under load, again and again, at random moments: a copy of the disk is
+// TestPowerCuts cuts the power of a database under load, again and again (GOSPER_POWER_CUTS times), at random moments: a copy of the disk is
 // taken in which writes that were not synced are lost, whole or in part. Whatever was acknowledged, delivered to a
 // subscriber or seen by a reader before the cut must be in the copy; what was deleted or taken must not.
 func TestPowerCuts(t *testing.T) {
-	lives := countFrom("GOSPER_POWER_CUTS", 300) / cutsPerLife
+	lives := max(1, countFrom("GOSPER_POWER_CUTS", 300/slowdown)/cutsPerLife)
 	if testing.Short() {
 		lives = 2
 	}

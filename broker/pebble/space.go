@@ -42,13 +42,24 @@ type space struct {
 	left int64 // bytes that may be written before the next look
 
 	level   atomic.Uint32
-	noRoom  atomic.Bool // a flush or compaction found the disk full
-	unknown bool        // the file system can not tell
+	noRoom  atomic.Int64 // unix nanoseconds when a flush or compaction last found the disk full; 0: it has gone well since
+	unknown bool         // the file system can not tell
+}
+
+// outOfRoom reports whether background work found the disk full a moment ago. Pebble tries a flush again a thousand times
+// a second, so as long as it fails this stays true; a compaction that failed may be left for later, and then the free
+// space decides again.
+func (s *space) outOfRoom(now time.Time) bool {
+	at := s.noRoom.Load()
+	return at != 0 && now.UnixNano()-at < int64(time.Second)
 }
 
 // look returns the present level. It is called by the committer for every batch.
 func (s *space) look(now time.Time) level {
 	if s.unknown {
+		if s.outOfRoom(now) {
+			return full
+		}
 		return roomy
 	}
 	if s.left <= 0 || !now.Before(s.next) || level(s.level.Load()) != roomy {
@@ -69,7 +80,7 @@ func (s *space) measure(now time.Time) {
 	freeBytes.Set(float64(s.free))
 	l := roomy
 	switch {
-	case s.free < s.min/2 || s.noRoom.Load():
+	case s.free < s.min/2 || s.outOfRoom(now):
 		l = full
 	case s.free < s.min:
 		l = tight
@@ -82,7 +93,7 @@ func (s *space) spent(bytes int) { s.left -= int64(bytes) }
 
 // err returns ErrDiskFull while writes are refused. It may be called from any goroutine.
 func (s *space) err() error {
-	if l := level(s.level.Load()); l != roomy || s.noRoom.Load() {
+	if l := level(s.level.Load()); l != roomy || s.outOfRoom(time.Now()) {
 		return max(l, tight).admit(false)
 	}
 	return nil
