@@ -25,10 +25,12 @@ import (
 	"gosper/protocol"
 )
 
-// The HTTP server leaves two goroutines that sleep and end by themselves.
+// The HTTP server leaves two goroutines that sleep and end by themselves; the loops' library keeps a pool of its own.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
+		goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"))
 }
 
 // rig is a Server on memory engines. Adopted sockets are answered with what was told of them, and closed.
