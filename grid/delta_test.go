@@ -65,8 +65,10 @@ func TestFollowerEqualsGrid(t *testing.T) {
 			rng := rand.New(rand.NewPCG(8, uint64(i)))
 			p := newPair(t, o, "follower")
 			p.soup(rng, 0.12, 13)
+			p.g = p.gs[i%len(p.gs)]
 			g := p.g
 			g.Step()
+			o.Kernel = KernelAuto
 			follower, err := New(o, nil)
 			if err != nil {
 				t.Fatal(err)

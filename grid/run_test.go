@@ -18,8 +18,11 @@ func TestWavesEqualSteps(t *testing.T) {
 			rng := rand.New(rand.NewPCG(10, uint64(i)))
 			p := newPair(t, o, "waves")
 			p.soup(rng, 0.15, 20)
-			a := p.g
-			b, _ := New(o, nil)
+			a := p.gs[0]
+			b, err := New(o, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if err := b.ApplySnapshot(a.AppendSnapshot(nil)); err != nil {
 				t.Fatal(err)
 			}
