@@ -3,7 +3,6 @@ package grid
 import (
 	"errors"
 	"fmt"
-	"sort"
 )
 
 // AnalyseOptions say how long and where [Analyse] watches a pattern. Zero
@@ -138,7 +137,7 @@ func firstSide(p *Pattern, most int) int {
 // analyseOn runs p in the middle of a plane.
 func analyseOn(p *Pattern, o AnalyseOptions, side int) (*Analysis, error) {
 	if int(max(p.Width, p.Height)) > side-2*nearEdge {
-		return nil, fmt.Errorf("%w: the pattern is %d by %d cells, and the plane has %d", ErrOptions, p.Width, p.Height, side)
+		return nil, fmt.Errorf("%w: the pattern is %d by %d cells, and the largest plane allowed has a side of %d", ErrOptions, p.Width, p.Height, side)
 	}
 	universe := Options{Width: side, Height: side, Topology: Plane}
 	w, err := newWatch(p, o, universe, (side-int(p.Width))/2, (side-int(p.Height))/2)
@@ -167,6 +166,7 @@ type watch struct {
 	g       *Grid
 	a       *Analysis
 	endless bool
+	motions *motions
 
 	// hashes finds the first generation with the same cells; nil on planes so
 	// large that hashing them would cost more than it finds.
@@ -183,8 +183,11 @@ func newWatch(p *Pattern, o AnalyseOptions, universe Options, x, y int) (*watch,
 	universe.Rule, universe.Kernel = p.Rule, o.Kernel
 	w := &watch{o: o, start: p, x: x, y: y, a: &Analysis{}}
 	var err error
-	w.g, err = w.fresh(universe)
-	return w, err
+	if w.g, err = w.fresh(universe); err != nil {
+		return nil, err
+	}
+	w.motions = newMotions(w.g.Options().Rule)
+	return w, nil
 }
 
 // fresh makes a grid with the pattern on it, at generation 0.
@@ -307,7 +310,7 @@ func (w *watch) repeats(gen uint64) {
 	}
 	w.a.Fate, w.a.Since, w.a.Period = Settles, first, int(gen-first)
 	if w.endless {
-		w.a.Objects = w.census(w.cells())
+		w.a.Objects = countObjects(w.cells(), w.motions)
 	}
 }
 
@@ -326,52 +329,4 @@ func (w *watch) cells() []Cell {
 		p.Cells[i].Y += int32(r.Y)
 	}
 	return p.Cells
-}
-
-// census counts the things that cells consist of, each island by itself.
-func (w *watch) census(cells []Cell) []Object {
-	count := map[Object]int{}
-	moves := map[string]motion{}
-	for _, island := range islands(cells) {
-		key := shapeKey(island)
-		m, ok := moves[key]
-		if !ok {
-			m = moveAlone(island, w.g.Options().Rule)
-			moves[key] = m
-		}
-		count[w.object(island, key, m)]++
-	}
-	list := make([]Object, 0, len(count))
-	for o, n := range count {
-		o.Count = n
-		list = append(list, o)
-	}
-	sort.Slice(list, func(i, j int) bool {
-		if list[i].Count != list[j].Count {
-			return list[i].Count > list[j].Count
-		}
-		return list[i].Name < list[j].Name
-	})
-	return list
-}
-
-// object names an island. Its direction does not matter here.
-func (w *watch) object(island []Cell, key string, m motion) Object {
-	o := Object{Period: m.period, DX: abs(m.dx), DY: abs(m.dy)}
-	if o.DX < o.DY {
-		o.DX, o.DY = o.DY, o.DX
-	}
-	switch t := knownObjects()[key]; {
-	case t != nil && w.g.Options().Rule == Life:
-		o.Name = t.shortName()
-	case m.period == 1 && m.dx == 0 && m.dy == 0:
-		o.Name = fmt.Sprintf("still life of %d cells", len(island))
-	case m.period > 0 && m.dx == 0 && m.dy == 0:
-		o.Name = fmt.Sprintf("oscillator of period %d", m.period)
-	case m.period > 0:
-		o.Name = fmt.Sprintf("spaceship of period %d", m.period)
-	default:
-		o.Name = "part of a larger thing"
-	}
-	return o
 }

@@ -1,7 +1,9 @@
 package grid
 
 import (
+	"cmp"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"sync"
 )
@@ -23,9 +25,12 @@ type Object struct {
 // neighbour. Cells further apart do not meet in the next generation.
 const reach = 2
 
-// islands splits cells into groups that are further than reach apart. The
+// islands splits cells into groups that are further than reach apart.
+func islands(cells []Cell) [][]Cell { return split(cells, reach) }
+
+// split splits cells into groups that are further than distance apart. The
 // cells may have any coordinates.
-func islands(cells []Cell) [][]Cell {
+func split(cells []Cell, distance int32) [][]Cell {
 	at := make(map[point]int, len(cells))
 	for i, c := range cells {
 		at[point{c.X, c.Y}] = i
@@ -39,7 +44,7 @@ func islands(cells []Cell) [][]Cell {
 		seen[i] = true
 		group := []Cell{cells[i]}
 		for k := 0; k < len(group); k++ {
-			group = addReached(group, k, cells, at, seen)
+			group = addNear(group, k, distance, cells, at, seen)
 		}
 		slices.SortFunc(group, compareCells)
 		groups = append(groups, group)
@@ -49,11 +54,11 @@ func islands(cells []Cell) [][]Cell {
 
 type point struct{ x, y int32 }
 
-// addReached adds to group the cells within reach of group[k].
-func addReached(group []Cell, k int, cells []Cell, at map[point]int, seen []bool) []Cell {
+// addNear adds to group the cells within distance of group[k].
+func addNear(group []Cell, k int, distance int32, cells []Cell, at map[point]int, seen []bool) []Cell {
 	c := group[k]
-	for y := c.Y - reach; y <= c.Y+reach; y++ {
-		for x := c.X - reach; x <= c.X+reach; x++ {
+	for y := c.Y - distance; y <= c.Y+distance; y++ {
+		for x := c.X - distance; x <= c.X+distance; x++ {
 			if j, ok := at[point{x, y}]; ok && !seen[j] {
 				seen[j] = true
 				group = append(group, cells[j])
@@ -86,21 +91,72 @@ func shapeKey(cells []Cell) string {
 
 // motion is what a group of cells does when it is alone: after period
 // generations it is the same, moved by (dx, dy). period 0 means that it was not
-// seen to repeat. phases[i] are its cells after i generations, from where it
-// was in phase 0.
+// seen to repeat. phases[i] are its cells after i generations, in row-major
+// order, from where it was in phase 0.
 type motion struct {
 	period, dx, dy int
 	phases         [][]Cell
 }
 
+// stays says whether the group repeats where it is.
+func (m *motion) stays() bool { return m.period > 0 && m.dx == 0 && m.dy == 0 }
+
+// moves says whether the group repeats elsewhere.
+func (m *motion) moves() bool { return m.dx != 0 || m.dy != 0 }
+
+// sighting is a shape that was seen: phase says which one of its motion.
+type sighting struct {
+	*motion
+	phase int
+}
+
+// motions finds out what shapes do and remembers it, for every phase of theirs.
+type motions struct {
+	rule Rule
+	seen map[string]sighting
+	held int // cells held by seen, as keys and phases
+}
+
+// heldLimit bounds what motions remember, in cells (about 20 bytes each).
+const heldLimit = 4 << 20
+
+func newMotions(rule Rule) *motions { return &motions{rule: rule, seen: map[string]sighting{}} }
+
+// of returns what cells, in row-major order, do. Their place does not matter.
+func (ms *motions) of(cells []Cell) sighting {
+	key := shapeKey(cells)
+	if s, ok := ms.seen[key]; ok {
+		return s
+	}
+	if ms.held > heldLimit {
+		clear(ms.seen)
+		ms.held = 0
+	}
+	m := moveAlone(cells, ms.rule)
+	ms.seen[key] = sighting{&m, 0}
+	ms.held += len(cells)
+	for i, phase := range m.phases {
+		ms.held += 2 * len(phase)
+		if i > 0 {
+			ms.seen[shapeKey(phase)] = sighting{&m, i}
+		}
+	}
+	return ms.seen[key]
+}
+
 // Bounds of the search for a motion.
 const (
-	loneLimit  = 128 // generations; the longest common spaceship has period 96
-	loneGrowth = 4   // a group that grows beyond so many times its cells is given up
+	loneLimit  = 128     // generations; the longest common spaceship has period 96
+	loneGrowth = 4       // a group that grows beyond so many times its cells is given up
+	loneCells  = 2000    // larger groups are not tried
+	loneArea   = 1 << 18 // cells of the box of a group; larger ones are not tried
 )
 
-// moveAlone finds the motion of cells, in row-major order, under rule.
+// moveAlone finds the motion of cells under rule.
 func moveAlone(cells []Cell, rule Rule) motion {
+	if len(cells) > loneCells {
+		return motion{}
+	}
 	m := motion{phases: [][]Cell{cells}}
 	key := shapeKey(cells)
 	for g := 1; g <= loneLimit; g++ {
@@ -119,32 +175,124 @@ func moveAlone(cells []Cell, rule Rule) motion {
 	return motion{}
 }
 
-// stepAlone computes one generation of a few cells in an endless plane.
+// stepAlone computes one generation of a few cells in an endless plane, in
+// row-major order. It returns nothing for a box beyond loneArea.
 func stepAlone(cells []Cell, rule Rule) []Cell {
 	const alive = 1 << 7
-	counts := make(map[point]uint8, 8*len(cells))
+	x0, y0, x1, y1 := boxOf(cells)
+	w, h := x1-x0+3, y1-y0+3
+	if w*h > loneArea {
+		return nil
+	}
+	// counts holds, for the box and a border of one, the live neighbours of
+	// each place and whether it is alive itself. Rows have one more place at
+	// each end, so that a neighbour beyond the border is somewhere harmless.
+	stride := w + 2
+	counts := make([]uint8, stride*(h+2))
 	for _, c := range cells {
-		counts[point{c.X, c.Y}] |= alive
-		for dy := int32(-1); dy <= 1; dy++ {
-			for dx := int32(-1); dx <= 1; dx++ {
-				if dx != 0 || dy != 0 {
-					counts[point{c.X + dx, c.Y + dy}]++
-				}
-			}
+		at := (int(c.Y)-y0+2)*stride + int(c.X) - x0 + 2
+		counts[at] |= alive
+		for _, d := range [8]int{-stride - 1, -stride, -stride + 1, -1, 1, stride - 1, stride, stride + 1} {
+			counts[at+d]++
 		}
 	}
-	var next []Cell
-	for p, n := range counts {
+	next := make([]Cell, 0, len(cells))
+	for at, n := range counts {
 		bits := rule.Birth
 		if n&alive != 0 {
 			bits = rule.Survive
 		}
 		if bits>>(n&^alive)&1 == 1 {
-			next = append(next, Cell{X: p.x, Y: p.y, State: 1})
+			next = append(next, Cell{X: int32(at%stride + x0 - 2), Y: int32(at/stride + y0 - 2), State: 1})
 		}
 	}
-	slices.SortFunc(next, compareCells)
 	return next
+}
+
+// census counts what settled cells consist of.
+type census struct {
+	*motions
+	count map[Object]int
+}
+
+// countObjects returns the kinds of things in cells, the most frequent first.
+func countObjects(cells []Cell, ms *motions) []Object {
+	c := census{motions: ms, count: map[Object]int{}}
+	for _, island := range islands(cells) {
+		c.island(island)
+	}
+	list := make([]Object, 0, len(c.count))
+	for o, n := range c.count {
+		o.Count = n
+		list = append(list, o)
+	}
+	slices.SortFunc(list, func(a, b Object) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Name, b.Name))
+	})
+	return list
+}
+
+// island counts one island: by its name if it has one, else part by part if
+// its parts do not need each other, else by what it does.
+func (c *census) island(cells []Cell) {
+	m := c.of(cells)
+	if t := knownObjects()[shapeKey(cells)]; t != nil && c.rule == Life {
+		c.add(t.shortName(), m.motion)
+		return
+	}
+	if parts := split(cells, 1); len(parts) > 1 && c.independent(parts, m) {
+		for _, part := range parts {
+			c.island(part)
+		}
+		return
+	}
+	c.add(describe(len(cells), m.motion), m.motion)
+}
+
+// independent says whether the parts of an island stay, and do alone what they
+// do together. Cells of parts that met would be born or die, so numbers tell.
+func (c *census) independent(parts [][]Cell, whole sighting) bool {
+	if !whole.stays() {
+		return false
+	}
+	counts := make([]int, whole.period)
+	for _, part := range parts {
+		m := c.of(part)
+		if !m.stays() || whole.period%m.period != 0 {
+			return false
+		}
+		for i := range counts {
+			counts[i] += len(m.phases[(m.phase+i)%m.period])
+		}
+	}
+	for i, n := range counts {
+		if n != len(whole.phases[(whole.phase+i)%whole.period]) {
+			return false
+		}
+	}
+	return true
+}
+
+// add counts one thing. Its direction does not matter here.
+func (c *census) add(name string, m *motion) {
+	o := Object{Name: name, Period: m.period, DX: abs(m.dx), DY: abs(m.dy)}
+	if o.DX < o.DY {
+		o.DX, o.DY = o.DY, o.DX
+	}
+	c.count[o]++
+}
+
+// describe names what the catalogue does not know.
+func describe(cells int, m *motion) string {
+	switch {
+	case m.period == 0:
+		return "part of a larger thing"
+	case m.moves():
+		return fmt.Sprintf("spaceship of period %d", m.period)
+	case m.period > 1:
+		return fmt.Sprintf("oscillator of period %d", m.period)
+	}
+	return fmt.Sprintf("still life of %d cells", cells)
 }
 
 // knownObjects maps the shape of every phase of the catalogue's smaller

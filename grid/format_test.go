@@ -177,7 +177,7 @@ func TestAppendRoundTrip(t *testing.T) {
 				checkLineLength(t, text, rleLineLimit)
 			}
 			if f == FormatLife105 {
-				checkLineLength(t, text, blockSide)
+				checkLineLength(t, text, lifeBlock)
 			}
 		}
 	}

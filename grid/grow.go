@@ -70,19 +70,11 @@ func (w *watch) engine(before []Cell) (dx, dy int, ok bool) {
 // unaccounted returns the islands of before that neither stayed nor repeat by
 // themselves, the largest first, and its shape.
 func (w *watch) unaccounted(before []Cell, alive map[point]bool) (rest [][]Cell, key string) {
-	rule := w.g.Options().Rule
-	alone := map[string]bool{}
 	for _, island := range islands(before) {
 		if allAlive([][]Cell{island}, alive, 0, 0) {
 			continue
 		}
-		shape := shapeKey(island)
-		repeats, known := alone[shape]
-		if !known {
-			repeats = moveAlone(island, rule).period > 0
-			alone[shape] = repeats
-		}
-		if repeats {
+		if w.motions.of(island).period > 0 {
 			continue
 		}
 		rest = append(rest, island)

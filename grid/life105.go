@@ -34,7 +34,9 @@ func ParseLife105(b []byte, limits PatternLimits) (*Pattern, error) {
 		line = bytes.TrimRight(line, " \t")
 		switch {
 		case len(line) > 0 && line[0] == '#':
-			if rest, ok := cutMark(line, "#P"); ok {
+			if rest, ok := cutMark(line, "#P"); ok && len(rest) == 0 {
+				x, y = 0, 0 // some files leave the place out
+			} else if ok {
 				x, y, err = r.point(line, rest)
 			} else {
 				err = r.life105Mark(line)
@@ -88,9 +90,9 @@ func (r *reader) coordinate(line, text []byte) (int64, error) {
 	return n, nil
 }
 
-// blockSide is the side of the blocks that are written: the format asks for
+// lifeBlock is the side of the blocks that are written: the format asks for
 // lines of at most 80 characters.
-const blockSide = 80
+const lifeBlock = 80
 
 // AppendLife105 writes p behind dst in Life 1.05, in blocks of 80 by 80 cells
 // that hold live ones. States, name and author are lost (name and author go
@@ -111,7 +113,7 @@ func AppendLife105(dst []byte, p *Pattern) []byte {
 	slices.SortStableFunc(cells, compareBlocks)
 	for len(cells) > 0 {
 		n := 1
-		for n < len(cells) && blockOf(cells[n]) == blockOf(cells[0]) {
+		for n < len(cells) && lifeBlockOf(cells[n]) == lifeBlockOf(cells[0]) {
 			n++
 		}
 		dst = appendBlock(dst, p, cells[:n])
@@ -130,11 +132,11 @@ func appendBlock(dst []byte, p *Pattern, cells []Cell) []byte {
 	return appendText(dst, cells, x0, y0, 0, '*')
 }
 
-// blockOf is the block a cell lies in.
-func blockOf(c Cell) [2]int32 { return [2]int32{c.Y / blockSide, c.X / blockSide} }
+// lifeBlockOf is the block a cell lies in.
+func lifeBlockOf(c Cell) [2]int32 { return [2]int32{c.Y / lifeBlock, c.X / lifeBlock} }
 
 // compareBlocks orders by blocks; a stable sort keeps the rows inside.
 func compareBlocks(a, b Cell) int {
-	p, q := blockOf(a), blockOf(b)
+	p, q := lifeBlockOf(a), lifeBlockOf(b)
 	return slices.Compare(p[:], q[:])
 }

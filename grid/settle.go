@@ -33,17 +33,33 @@ type trial struct {
 
 // ship is a moving island and where it is at the start of the trial.
 type ship struct {
-	motion
-	// The box over one period, relative to nothing: coordinates of the grid.
+	sighting
+	x, y int // to be added to the cells of its motion
+	// The box over one period from the start, in coordinates of the grid.
 	x0, y0, x1, y1 int
+}
+
+// newShip is the ship that cells of that motion are.
+func newShip(m sighting, cells []Cell) ship {
+	x0, y0 := cornerOf(m.phases[m.phase])
+	x1, y1 := cornerOf(cells)
+	s := ship{sighting: m, x: int(x1 - x0), y: int(y1 - y0)}
+	s.x0, s.y0, s.x1, s.y1 = math.MaxInt, math.MaxInt, math.MinInt, math.MinInt
+	for after := range m.period {
+		s.at(after, func(x, y int) bool {
+			s.x0, s.y0, s.x1, s.y1 = min(s.x0, x), min(s.y0, y), max(s.x1, x), max(s.y1, y)
+			return true
+		})
+	}
+	return s
 }
 
 // at calls visit for every cell of the ship, after generations from the start
 // of the trial; negative before it. It stops and returns false when visit does.
 func (s *ship) at(after int, visit func(x, y int) bool) bool {
-	turns, phase := floorDiv(after, s.period), floorMod(after, s.period)
+	turns, phase := floorDiv(s.phase+after, s.period), floorMod(s.phase+after, s.period)
 	for _, c := range s.phases[phase] {
-		if !visit(int(c.X)+turns*s.dx, int(c.Y)+turns*s.dy) {
+		if !visit(int(c.X)+s.x+turns*s.dx, int(c.Y)+s.y+turns*s.dy) {
 			return false
 		}
 	}
@@ -51,7 +67,7 @@ func (s *ship) at(after int, visit func(x, y int) bool) bool {
 }
 
 // count is the number of cells of the ship at that time.
-func (s *ship) count(after int) int { return len(s.phases[floorMod(after, s.period)]) }
+func (s *ship) count(after int) int { return len(s.phases[floorMod(s.phase+after, s.period)]) }
 
 func floorDiv(a, b int) int { return (a - floorMod(a, b)) / b }
 
@@ -110,35 +126,15 @@ func steady(pop []int64, p int, d int64) bool {
 // newTrial does step 1 of the proof.
 func (w *watch) newTrial() *trial {
 	t := &trial{start: w.g.Generation(), all: w.cells()}
-	rule := w.g.Options().Rule
-	moves := map[string]motion{}
 	for _, island := range islands(t.all) {
 		t.islands++
-		key := shapeKey(island)
-		m, ok := moves[key]
-		if !ok {
-			m = moveAlone(island, rule)
-			moves[key] = m
-		}
-		if m.dx == 0 && m.dy == 0 {
+		if m := w.motions.of(island); m.moves() {
+			t.ships = append(t.ships, newShip(m, island))
+		} else {
 			t.ash = append(t.ash, island...)
-			continue
 		}
-		t.ships = append(t.ships, newShip(placed(m, island)))
 	}
 	return t
-}
-
-// placed is the motion m of a shape for the island of that shape.
-func placed(m motion, island []Cell) motion {
-	x0, y0 := cornerOf(m.phases[0])
-	x1, y1 := cornerOf(island)
-	phases := make([][]Cell, len(m.phases))
-	for i, cells := range m.phases {
-		phases[i] = shifted(cells, x1-x0, y1-y0)
-	}
-	m.phases = phases
-	return m
 }
 
 func shifted(cells []Cell, dx, dy int32) []Cell {
@@ -149,20 +145,12 @@ func shifted(cells []Cell, dx, dy int32) []Cell {
 	return moved
 }
 
-func newShip(m motion) ship {
-	s := ship{motion: m}
-	s.x0, s.y0, s.x1, s.y1 = boxOf(m.phases...)
-	return s
-}
-
-// boxOf is the box, its last column and row included, of all cells.
-func boxOf(lists ...[]Cell) (x0, y0, x1, y1 int) {
+// boxOf is the box, its last column and row included, of cells.
+func boxOf(cells []Cell) (x0, y0, x1, y1 int) {
 	x0, y0, x1, y1 = math.MaxInt, math.MaxInt, math.MinInt, math.MinInt
-	for _, cells := range lists {
-		for _, c := range cells {
-			x0, y0 = min(x0, int(c.X)), min(y0, int(c.Y))
-			x1, y1 = max(x1, int(c.X)), max(y1, int(c.Y))
-		}
+	for _, c := range cells {
+		x0, y0 = min(x0, int(c.X)), min(y0, int(c.Y))
+		x1, y1 = max(x1, int(c.X)), max(y1, int(c.Y))
 	}
 	return x0, y0, x1, y1
 }
@@ -173,7 +161,7 @@ func (t *trial) diverges() bool {
 	// reaches further than this.
 	const ashMargin, shipMargin = 24, 4
 	if len(t.ash) > 0 {
-		rest := ship{motion: motion{period: 1}}
+		rest := ship{sighting: sighting{motion: &motion{period: 1}}}
 		rest.x0, rest.y0, rest.x1, rest.y1 = boxOf(t.ash)
 		for i := range t.ships {
 			if meets(&t.ships[i], &rest, ashMargin) {
@@ -248,7 +236,7 @@ func (w *watch) wholeShip(t *trial) (bool, error) {
 		if m.dx == 0 && m.dy == 0 {
 			return false, nil // ash; the hashes tell its first generation
 		}
-		t.ships, t.ash = []ship{newShip(m)}, nil
+		t.ships, t.ash = []ship{newShip(sighting{&m, 0}, t.all)}, nil
 		return true, w.settled(t, 1)
 	}
 	// The cells have moved on: begin again with those of now.
@@ -285,7 +273,7 @@ func (w *watch) settled(t *trial, q int) error {
 	if len(t.ash) == 0 && len(t.ships) == 1 {
 		a.DX, a.DY = t.ships[0].dx, t.ships[0].dy
 	}
-	a.Objects = w.census(t.all)
+	a.Objects = countObjects(t.all, w.motions)
 	return nil
 }
 
