@@ -123,6 +123,9 @@ func Execute(ctx context.Context, name string, o Options) (*Result, error) {
 	r.Setting("quick", o.Quick)
 	err := s.Run(ctx, r)
 	r.bar.clear()
+	if err == nil {
+		err = ctx.Err()
+	}
 	if ctx.Err() != nil {
 		r.Note("interrupted: these are the figures so far")
 	} else if err != nil {

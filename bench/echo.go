@@ -125,6 +125,9 @@ func echoTurns(ctx context.Context, r *Run, sides []*echoSide) error {
 			if err := s.pace(ctx, r, slice); err != nil {
 				return err
 			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 		}
 	}
 	return nil

@@ -42,6 +42,7 @@ type idleSide struct {
 	pid   int
 	addr  string
 	kind  idleKind
+	calm  time.Duration // how long memory must stay as it is
 	greet func(i int) greeter
 	// admit prepares the server for the connections, after its memory without them was measured; nil: nothing to do.
 	admit func(ctx context.Context) error
@@ -77,6 +78,13 @@ func runIdle(ctx context.Context, r *Run) error {
 	})
 }
 
+func calm(r *Run) time.Duration {
+	if r.Quick {
+		return settledFor / 6
+	}
+	return settledFor
+}
+
 func idleGosper(ctx context.Context, r *Run, kind idleKind, conns int, part float64) (cpu float64, err error) {
 	s, err := startServer(ctx, r)
 	if err != nil {
@@ -85,7 +93,7 @@ func idleGosper(ctx context.Context, r *Run, kind idleKind, conns int, part floa
 	defer s.stop()
 	r.Figure("start_ms", float64(s.ready)/float64(time.Millisecond))
 	var nonces []string
-	side := idleSide{name: "line", pid: s.pid(), addr: s.line, kind: kind}
+	side := idleSide{name: "line", pid: s.pid(), addr: s.line, kind: kind, calm: calm(r)}
 	side.admit = func(ctx context.Context) (err error) {
 		nonces, err = s.nonces(ctx, conns, idleWorld)
 		return err
@@ -110,7 +118,7 @@ func idleGnet(ctx context.Context, r *Run, conns int) error {
 		return err
 	}
 	defer c.stop()
-	side := idleSide{name: "gnet", pid: c.pid, addr: addr, kind: idleEcho, greet: func(int) greeter { return noGreeting{} }}
+	side := idleSide{name: "gnet", pid: c.pid, addr: addr, kind: idleEcho, calm: calm(r), greet: func(int) greeter { return noGreeting{} }}
 	figures, err := side.measure(ctx, r, conns, 2.0/3)
 	for name, v := range figures {
 		r.PeerSeries("gnet", version, name[1:], []float64{v})
@@ -190,7 +198,7 @@ func (s *idleSide) settle(ctx context.Context, serve func(time.Duration) error) 
 		if s.rest != nil {
 			s.rest(ctx)
 		}
-		if err := serve(time.Second); err != nil {
+		if err := serve(s.calm / 3); err != nil {
 			return 0, err
 		}
 	}
@@ -204,7 +212,7 @@ func (s *idleSide) settle(ctx context.Context, serve func(time.Duration) error) 
 		if mark == 0 || math.Abs(now-mark) > settledShare*mark {
 			mark, since = now, time.Now()
 		}
-		if time.Since(since) > settledFor || time.Since(start) > settleTimeout || ctx.Err() != nil {
+		if time.Since(since) > s.calm || time.Since(start) > settleTimeout || ctx.Err() != nil {
 			return now, nil
 		}
 		if err := serve(100 * time.Millisecond); err != nil {

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+	"time"
+
+	"gosper/bench"
+)
+
+// TestMain lets the test binary be the gosper that the load generator starts as its server and peers.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "bench") {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		code := run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
+		stop()
+		os.Exit(code)
+	}
+	os.Exit(m.Run())
+}
+
+// Goal: every scenario of the edge runs against a real server, loses and doubles nothing, and has the figures whose
+// names are kept. Method: quick runs with the peers.
+func TestScenarios(t *testing.T) {
+	for _, c := range []struct {
+		args    []string
+		figures []string
+		ratios  []string
+		slow    bool
+	}{
+		{[]string{"echo", "--against", "gnet"}, []string{"line_per_s", "line_per_cpu_s", "line_allocs", "line_p50_us", "line_p99_us", "line_p999_us", "ws_per_cpu_s", "ws_allocs"},
+			[]string{"line_vs_gnet", "ws_vs_gnet"}, false},
+		{[]string{"fanout", "--against", "nats"}, []string{"single_deliveries_per_s", "joined_deliveries_per_s", "burst10k_p99_ms"}, []string{"vs_nats"}, false},
+		{[]string{"idle", "--against", "gnet"}, []string{"line_bytes", "ws_bytes", "cpu_us_per_conn_s", "start_ms"}, nil, true},
+	} {
+		t.Run(c.args[0], func(t *testing.T) {
+			if c.slow && testing.Short() {
+				t.Skip("waits for memory to settle")
+			}
+			code, out, errs := runWith(t.Context(), "", append([]string{"bench", "--quick", "--json", "--repeat=1", "--duration=400ms"}, c.args...)...)
+			if code != exitOK || errs != "" {
+				t.Fatalf("exit code %d: %s\n%s", code, errs, out)
+			}
+			var r bench.Result
+			if err := json.Unmarshal([]byte(out), &r); err != nil {
+				t.Fatal(err)
+			}
+			if !r.OK || r.Sent == 0 || r.Sent != r.Received || r.Missing+r.Doubled != 0 {
+				t.Errorf("sent %d, received %d, missing %d, doubled %d, ok %v", r.Sent, r.Received, r.Missing, r.Doubled, r.OK)
+			}
+			for _, name := range c.figures {
+				if _, ok := r.Figures[name]; !ok {
+					t.Errorf("figure %s is missing", name)
+				}
+			}
+			for _, name := range c.ratios {
+				if r.Ratios[name] <= 0 {
+					t.Errorf("ratio %s is missing", name)
+				}
+			}
+			if len(r.Peers) != 1 {
+				t.Errorf("peers %v", r.Peers)
+			}
+		})
+	}
+}
+
+// Goal: an interrupted run ends soon, prints what it has, and is not ok. Method: the context of the command ends while
+// the first side is measured.
+func TestBenchInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(2*time.Second, cancel)
+	defer cancel()
+	start := time.Now()
+	code, out, _ := runWith(ctx, "", "bench", "echo", "--json", "--duration=1h", "--repeat=2")
+	var r bench.Result
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if code != exitError || r.OK || time.Since(start) > 20*time.Second || len(r.Notes) == 0 {
+		t.Errorf("exit code %d after %v: %s", code, time.Since(start), out)
+	}
+}
