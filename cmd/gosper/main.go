@@ -134,10 +134,14 @@ func defaultOf(f *flag.Flag) string {
 
 // parseFlags parses the arguments of a command. done says that the command is over, with the exit code.
 func parseFlags(flags *flag.FlagSet, args []string, io stdio) (code int, done bool) {
+	usage := flags.Usage
+	flags.Usage = func() {} // Parse calls it for mistakes too, which are told in one line
 	err := flags.Parse(args)
+	flags.Usage = usage
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		return exitOK, true // Parse has called Usage
+		usage()
+		return exitOK, true
 	case err != nil:
 		return usageError(io, flags.Name(), err), true
 	}
