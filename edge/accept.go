@@ -162,6 +162,12 @@ func (e *Engine) handshake(ln *listener, c *net.TCPConn, trusted bool) {
 		refuse(c)
 		e.Release()
 	}
+	defer func() {
+		if r := recover(); r != nil {
+			panics.Inc()
+			fail(fmt.Errorf("panic: %v", r))
+		}
+	}()
 	deadline := time.Now().Add(e.limits.HandshakeTimeout)
 	_ = c.SetDeadline(deadline)
 	stop := context.AfterFunc(e.ctx, func() { _ = c.SetDeadline(time.Now()) })

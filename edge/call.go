@@ -58,11 +58,14 @@ func (s *Session) Call(req Request) {
 		return
 	}
 	q.waiting = append(q.waiting, req)
-	if len(q.waiting) >= lim.CallBacklog {
+	if len(q.waiting) >= lim.CallBacklog || !s.is(flagTrusted) && len(q.waiting) >= guestBacklog {
 		limitHit("call_backlog")
 		s.flags |= flagPaused
 	}
 }
+
+// guestBacklog is call_backlog for a client that is not logged in, so that little is kept for it.
+const guestBacklog = 1
 
 // start hands one call to the dispatcher, and answers it when it was done at once.
 func (s *Session) start(req Request) {

@@ -249,9 +249,11 @@ func TestSubscriptions(t *testing.T) {
 	s := start(t, func(c *edge.Config) { c.Limits.Subscriptions = 3 })
 	c := s.player(t, "a/x/f")
 	var session module.Session
+	s.mod.mu.Lock()
 	for _, v := range s.mod.sessions {
 		session = v
 	}
+	s.mod.mu.Unlock()
 	if _, _, err := session.Subscribe(t.Context(), "third", broker.Position{}); err != nil {
 		t.Fatal(err)
 	}
@@ -298,5 +300,41 @@ func TestStalledLoop(t *testing.T) {
 	s.bus.mu.Unlock()
 	if !errors.Is(s.Err(), edge.ErrStalled) {
 		t.Errorf("ended with %v", s.Err())
+	}
+}
+
+// Messages that come while the loops are busy are joined: a thousand subscribers get each of a thousand messages, in far
+// fewer writes.
+func TestFanOutJoins(t *testing.T) {
+	s := start(t, nil)
+	const clients, messages = 200, 500
+	var readers sync.WaitGroup
+	var sockets []*client
+	for range clients {
+		c := s.socket(t, "")
+		c.text(subscribeCall("s", 0, 0))
+		c.wantReply(`"recovered":true`)
+		sockets = append(sockets, c)
+	}
+	writes, delivered := counter(t, "gosper_fanout_writes_total"), counter(t, "gosper_deliveries_total")
+	for _, c := range sockets {
+		readers.Go(func() {
+			for want := 1; want <= messages; want++ {
+				if _, b, err := c.tryFrame(); err != nil || offset(b) != want {
+					t.Errorf("got %s, %v, want offset %d", b, err, want)
+					return
+				}
+			}
+		})
+	}
+	for i := range messages {
+		s.bus.say("s", i, messages)
+	}
+	readers.Wait()
+	wait(t, "counted deliveries", func() bool {
+		return counter(t, "gosper_deliveries_total")-delivered >= clients*messages
+	})
+	if n := counter(t, "gosper_fanout_writes_total") - writes; n >= clients*messages {
+		t.Errorf("%d deliveries took %d writes", clients*messages, n)
 	}
 }

@@ -75,7 +75,7 @@ func (s *Session) keepRest(rest []byte) {
 	if s.is(flagClosing) {
 		rest = rest[:min(len(rest), l.engine.limits.LineBytes)]
 	}
-	if s.is(flagPaused) && len(s.in)+len(rest) > l.engine.limits.HeldIn {
+	if s.is(flagPaused) && len(s.in)+len(rest) > s.mayHold() {
 		limitHit("held_in")
 		s.end(protocol.CloseRate, "held_in")
 		return
@@ -88,6 +88,15 @@ func (s *Session) keepRest(rest []byte) {
 		}
 	}
 	s.in = append(s.in, rest...)
+}
+
+// mayHold is how many bytes are kept while the session is paused.
+func (s *Session) mayHold() int {
+	lim := &s.loop.engine.limits
+	if s.is(flagTrusted) {
+		return lim.HeldIn
+	}
+	return min(lim.HeldIn, lim.GuestIn)
 }
 
 func (s *Session) dropIn() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -240,4 +241,114 @@ func TestPanic(t *testing.T) {
 	}
 	other.send("000000PINGx\r\n")
 	other.want("000000PONGx")
+}
+
+// The limits of length at N and at N+1.
+func TestLengthLimits(t *testing.T) {
+	s := start(t, func(c *edge.Config) { c.Limits.LineBytes, c.Limits.MessageBytes, c.Limits.PingBytes = 200, 300, 40 })
+	for _, test := range []struct {
+		line string
+		good bool
+	}{
+		{"0000PUBLIC" + strings.Repeat("x", 188), true},
+		{"0000PUBLIC" + strings.Repeat("x", 189), false},
+		{"000000PING" + strings.Repeat("x", 40), true},
+		{"000000PING" + strings.Repeat("x", 41), false},
+		{"000000PING" + strings.Repeat("é", 20), true},
+		{"000000PING" + strings.Repeat("é", 20) + "x", false},
+	} {
+		c := s.player(t, "w/ann/")
+		c.send(test.line + "\r\n000000PINGend\r\n000000EXIT\r\n")
+		if got := c.rest(); (got != "") != test.good {
+			t.Errorf("%d bytes of %.12s: got %q", len(test.line), test.line, got)
+		}
+		ws := s.socket(t, "gosper.line.v1")
+		ws.text("00REGISTERw/ann/")
+		ws.frame()
+		ws.text(test.line)
+		if op, b := ws.frame(); (op == protocol.OpText) != test.good {
+			t.Errorf("websocket, %d bytes of %.12s: got %v %q", len(test.line), test.line, op, b)
+		}
+	}
+	for _, n := range []int{300, 301} {
+		ws := s.socket(t, "")
+		ws.text(`{"route":"/session/register","content":{"nonce":"w/ann/"}}`)
+		ws.frame()
+		ws.text(`{"route":"/echo","x":"` + strings.Repeat("x", n-24) + `"}`)
+		if op, b := ws.frame(); (op == protocol.OpText) != (n == 300) {
+			t.Errorf("message of %d bytes: got %v %q", n, op, b)
+		}
+	}
+}
+
+// A client that is not logged in cannot make the server keep much for it, however much it sends.
+func TestGuestBacklog(t *testing.T) {
+	s := start(t, nil)
+	c := s.socket(t, "")
+	c.text(`{"route":"/wait"}`)
+	call := masked(protocol.OpText, `{"route":"/echo","x":"`+strings.Repeat("x", 1000)+`"}`)
+	go c.Conn.Write([]byte(strings.Repeat(call, 20)))
+	c.wantClose(protocol.CloseRate)
+}
+
+// A frame costs no allocation: batches of PING lines, and of websocket messages with one, are answered without any.
+func TestPingAllocations(t *testing.T) {
+	s := shared(t)
+	const batch = 500
+	for name, c := range map[string]*client{"line": s.player(t, "w/ann/"), "ws": s.socket(t, "gosper.line.v1")} {
+		one, answer := "000000PINGhello, world\r\n", 24
+		if name == "ws" {
+			c.text("00REGISTERw/ann/")
+			c.frame()
+			one, answer = masked(protocol.OpText, "000000PINGhello, world"), 24
+		}
+		sent, got := []byte(strings.Repeat(one, batch)), make([]byte, batch*answer)
+		round := func() {
+			if _, err := c.Conn.Write(sent); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(c.Conn, got); err != nil {
+				t.Fatal(err)
+			}
+		}
+		round()
+		if n := testing.AllocsPerRun(50, round); n > batch/100 { // the ticks of the loops make a few beside it
+			t.Errorf("%s: %.1f allocations for %d frames", name, n, batch)
+		}
+	}
+}
+
+func benchmarkPing(b *testing.B, c *client, one string, answer int) {
+	const batch = 32
+	sent, got := []byte(strings.Repeat(one, batch)), make([]byte, batch*answer)
+	b.ReportAllocs()
+	for n := 0; n < b.N; n += batch {
+		if _, err := c.Conn.Write(sent); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := io.ReadFull(c.Conn, got); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// One PING on a connection with 32 in flight, client and server together.
+func BenchmarkPingLine(b *testing.B) {
+	benchmarkPing(b, shared(b).player(b, "w/ann/"), "000000PINGhello, world\r\n", 24)
+}
+
+func BenchmarkPingWebsocket(b *testing.B) {
+	c := shared(b).socket(b, "gosper.line.v1")
+	c.text("00REGISTERw/ann/")
+	c.frame()
+	benchmarkPing(b, c, masked(protocol.OpText, "000000PINGhello, world"), 24)
+}
+
+// One call of a function that is done at once, in envelopes.
+func BenchmarkCall(b *testing.B) {
+	c := shared(b).socket(b, "")
+	c.text(`{"route":"/session/register","content":{"nonce":"w/ann/"}}`)
+	c.frame()
+	answer := `{"room":"main","route":"/echo","msgId":1,"status":0,"message":"OK","content":{}}`
+	benchmarkPing(b, c, masked(protocol.OpText, `{"route":"/echo","msgId":1}`), len(answer)+2)
 }
