@@ -28,6 +28,11 @@ const (
 // AppendSnapshot appends a snapshot of the grid to dst. Edits count as sent
 // only for the reader of the snapshot; see [Grid.AppendEdits].
 func (g *Grid) AppendSnapshot(dst []byte) []byte {
+	return g.AppendView(dst, Rect{Width: g.opts.Width, Height: g.opts.Height})
+}
+
+// appendSnapshotHeader appends what stands before the records.
+func (g *Grid) appendSnapshotHeader(dst []byte) []byte {
 	o := g.opts
 	dst = append(dst, kindSnapshot, snapshotVersion, byte(o.Topology), byte(o.Colours))
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(o.Width))
@@ -35,21 +40,7 @@ func (g *Grid) AppendSnapshot(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint16(dst, o.Rule.Birth)
 	dst = binary.LittleEndian.AppendUint16(dst, o.Rule.Survive)
 	dst = append(dst, byte(o.Owners))
-	dst = binary.LittleEndian.AppendUint64(dst, g.gen)
-	w := deltaWriter{buf: dst, last: -1}
-	for t := range g.tiles[g.now] {
-		if g.counts[g.now][t].live != 0 {
-			w.record(g, t, g.now, &emptyTile, true, true)
-		}
-	}
-	w = deltaWriter{buf: append(w.buf, 0), last: -1}
-	for t := range g.tiles[g.now] {
-		now, before := &g.tiles[g.now][t], &g.tiles[1-g.now][t]
-		if *now != *before {
-			w.record(g, t, 1-g.now, now, false, false)
-		}
-	}
-	return append(w.buf, 0)
+	return binary.LittleEndian.AppendUint64(dst, g.gen)
 }
 
 // SnapshotOptions returns the options of the grid a snapshot was made of, with
