@@ -162,7 +162,7 @@ func TestPatternLimits(t *testing.T) {
 func TestAppendRoundTrip(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 7))
 	for i := range 300 {
-		p := randomPattern(rng, i%3 == 0)
+		p := anyPattern(rng, i%3 == 0)
 		for _, f := range []Format{FormatRLE, FormatCells, FormatLife105, FormatLife106} {
 			text, err := Append(nil, p, f)
 			if err != nil {
@@ -183,7 +183,7 @@ func TestAppendRoundTrip(t *testing.T) {
 	}
 }
 
-func randomPattern(rng *rand.Rand, states bool) *Pattern {
+func anyPattern(rng *rand.Rand, states bool) *Pattern {
 	p := &Pattern{Name: "Some name", Author: "Someone", Comments: []string{"a comment"}, Rule: Life,
 		Generation: uint64(rng.IntN(3)), OriginX: int32(rng.IntN(200) - 100), OriginY: int32(rng.IntN(200) - 100)}
 	w, h := 1+rng.IntN(300), 1+rng.IntN(100)
