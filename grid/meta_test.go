@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// randomPattern is a soup of w by h cells with owners 0…owners-1.
-func randomPattern(rng *rand.Rand, w, h, owners int) *Pattern {
+// soupPattern is a soup of w by h cells with owners 0…owners-1.
+func soupPattern(rng *rand.Rand, w, h, owners int) *Pattern {
 	p := &Pattern{Width: int32(w), Height: int32(h)}
 	for y := range h {
 		for x := range w {
@@ -52,7 +52,7 @@ func TestTranslation(t *testing.T) {
 	rng := rand.New(rand.NewPCG(13, 1))
 	for _, owners := range []int{0, 9} {
 		o := Options{Width: 300, Height: 310, Topology: Plane, Owners: owners}
-		p := randomPattern(rng, 16, 14, 9)
+		p := soupPattern(rng, 16, 14, 9)
 		want, box := grown(t, o, p, 150, 150, 90)
 		for _, at := range [][2]int{{62, 130}, {63, 126}, {64, 127}, {65, 128}, {66, 129}, {126, 62}, {127, 190}, {128, 191}} {
 			got, moved := grown(t, o, p, at[0]+45, at[1]+45, 90)
@@ -69,7 +69,7 @@ func TestSymmetries(t *testing.T) {
 	rng := rand.New(rand.NewPCG(13, 2))
 	for _, side := range []int{64, 100, 129} {
 		o := Options{Width: side, Height: side, Owners: 7}
-		p := randomPattern(rng, side, side, 7)
+		p := soupPattern(rng, side, side, 7)
 		whole := Rect{Width: side, Height: side}
 		run := func(p *Pattern) *Pattern {
 			g := mustGrid(t, o)
@@ -97,7 +97,7 @@ func TestSymmetries(t *testing.T) {
 func TestTorusShift(t *testing.T) {
 	rng := rand.New(rand.NewPCG(13, 3))
 	for _, size := range [][2]int{{128, 64}, {100, 70}, {65, 127}} {
-		p := randomPattern(rng, size[0], size[1], 5)
+		p := soupPattern(rng, size[0], size[1], 5)
 		o := Options{Width: size[0], Height: size[1], Owners: 5}
 		a := mustGrid(t, o)
 		if err := a.Stamp(p, 0, 0, StampOptions{States: true}); err != nil {
@@ -129,7 +129,7 @@ func TestTorusShift(t *testing.T) {
 // three times.
 func TestOwnersDoNotChangeCells(t *testing.T) {
 	rng := rand.New(rand.NewPCG(13, 4))
-	p := randomPattern(rng, 150, 100, 4)
+	p := soupPattern(rng, 150, 100, 4)
 	plain := mustGrid(t, Options{Width: 150, Height: 100})
 	few := mustGrid(t, Options{Width: 150, Height: 100, Owners: 4})
 	many := mustGrid(t, Options{Width: 150, Height: 100, Owners: 255})
@@ -162,7 +162,7 @@ func TestOwnersDoNotChangeCells(t *testing.T) {
 func TestSplitAndMerge(t *testing.T) {
 	rng := rand.New(rand.NewPCG(13, 5))
 	o := Options{Width: 400, Height: 200, Topology: Plane}
-	a, b := randomPattern(rng, 20, 20, 1), randomPattern(rng, 20, 20, 1)
+	a, b := soupPattern(rng, 20, 20, 1), soupPattern(rng, 20, 20, 1)
 	both, left, right := mustGrid(t, o), mustGrid(t, o), mustGrid(t, o)
 	for _, s := range []struct {
 		g *Grid
