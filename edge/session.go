@@ -191,7 +191,7 @@ func (s *Session) end(code protocol.CloseCode, reason string) {
 	if s.is(flagClosed) {
 		return
 	}
-	if !answered {
+	if !answered || s.is(flagPaused) { // no answer is read while paused
 		s.flags |= flagCut
 	}
 	s.times.end = s.loop.after(s.loop.engine.limits.CloseTimeout)

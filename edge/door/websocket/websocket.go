@@ -67,7 +67,7 @@ func (d *Door) Frames(s *edge.Session, b []byte) (n int) {
 			return len(b)
 		}
 		if !s.Trusted() {
-			if !d.guest(s, b[n:]) {
+			if !guest(s, st, b[n:]) {
 				return n
 			}
 		} else if st.lines && !s.Fragmented() && !s.Closing() {
@@ -105,12 +105,13 @@ func (d *Door) Frames(s *edge.Session, b []byte) (n int) {
 }
 
 // guest judges the length of a frame of a client that has not logged in, before its bytes are waited for.
-func (d *Door) guest(s *edge.Session, b []byte) bool {
+func guest(s *edge.Session, st *state, b []byte) bool {
 	h, _, err := protocol.ParseFrameHeader(b)
 	if err != nil || s.Closing() || h.Length <= uint64(s.Limits().GuestIn) {
 		return true
 	}
 	edge.LimitHit("guest_in")
+	st.farewell = true // its payload is not waited for, so what follows cannot be read
 	s.End(protocol.CloseTooBig, "guest_in")
 	return false
 }
