@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"gosper/protocol"
 )
 
 func init() {
@@ -33,12 +31,16 @@ type echoSide struct {
 	pid               int // 0: its CPU time is not known
 	load              *echoLoad
 	allocs            func() (float64, error) // objects the server has allocated so far; nil: not known
-	pipelined, single echoSeries
+	pipelined, single echoMode
+	paced             latencies // of the turn under way
+	p50, p99, p999    []float64 // µs, one a turn
 }
 
-// echoSeries holds what the turns of one mode found out.
-type echoSeries struct {
-	perSecond, perCPU, allocs, p50, p99, p999 []float64
+// echoMode is one way of sending: what the passes of the turn under way came to, and the values of all turns.
+type echoMode struct {
+	frames, seconds, cpuSeconds, objects float64
+
+	perSecond, perCPU, allocs []float64
 }
 
 func runEcho(ctx context.Context, r *Run) error {
@@ -107,68 +109,85 @@ func echoSides(ctx context.Context, r *Run, cl *closers, conns int) (sides []*ec
 	return sides, err
 }
 
+// passes is how often the sides take turns within one turn: a disturbance of the machine that lasts longer than one
+// pass meets all sides, and so leaves their ratio alone.
+const passes = 4
+
 // echoTurns measures all sides in turns, each in the pipelined, the one-by-one and the paced mode. The paced mode, at
 // a rate far below what the server can do, gives the latencies.
 func echoTurns(ctx context.Context, r *Run, sides []*echoSide) error {
-	slice := r.Slice() / 2
-	total := float64(r.Repeat * len(sides))
+	slice := r.Slice() / 2 / passes
 	for turn := range r.Repeat {
-		for i, s := range sides {
-			part := float64(turn*len(sides)+i) / total
-			r.Step(part, "turn %d of %d: %s", turn+1, r.Repeat, s.name)
-			if err := s.measure(ctx, r, &s.pipelined, echoDepth, slice); err != nil {
-				return err
+		for pass := range passes {
+			r.Step((float64(turn)+float64(pass)/passes)/float64(r.Repeat), "turn %d of %d", turn+1, r.Repeat)
+			for _, s := range sides {
+				if err := s.pass(ctx, r, slice); err != nil {
+					return fmt.Errorf("%s: %w", s.name, err)
+				}
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
 			}
-			if err := s.measure(ctx, r, &s.single, 1, slice); err != nil {
-				return err
-			}
-			if err := s.pace(ctx, r, slice); err != nil {
-				return err
-			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
+		}
+		for _, s := range sides {
+			s.endTurn()
 		}
 	}
 	return nil
 }
 
-// measure runs one mode once.
-func (s *echoSide) measure(ctx context.Context, r *Run, into *echoSeries, depth int, d time.Duration) error {
-	// A short run first, so that buffers and caches are those of the mode.
-	if _, err := s.load.saturate(ctx, depth, d/10); err != nil {
-		return fmt.Errorf("%s: %w", s.name, err)
+// pass measures each mode once.
+func (s *echoSide) pass(ctx context.Context, r *Run, d time.Duration) error {
+	if err := s.measure(ctx, r, &s.pipelined, echoDepth, d); err != nil {
+		return err
 	}
-	before, cpu := s.allocated(), s.cpu()
-	start := time.Now()
-	n, err := s.load.saturate(ctx, depth, d)
-	wall := time.Since(start)
+	if err := s.measure(ctx, r, &s.single, 1, d); err != nil {
+		return err
+	}
+	if s.paced.h == nil {
+		s.paced = newLatencies()
+	}
+	n, err := s.load.pace(ctx, echoPaceRate, d, s.paced)
 	r.balanceOf(n)
-	if err != nil {
-		return fmt.Errorf("%s: %w", s.name, err)
-	}
-	into.perSecond = append(into.perSecond, float64(n.received)/wall.Seconds())
-	if used := s.cpu() - cpu; used > 0 {
-		into.perCPU = append(into.perCPU, float64(n.received)/used.Seconds())
-	}
-	if after := s.allocated(); after > 0 && before > 0 {
-		into.allocs = append(into.allocs, (after-before)/float64(n.received))
-	}
-	return nil
+	return err
 }
 
-func (s *echoSide) pace(ctx context.Context, r *Run, d time.Duration) error {
-	lat := newLatencies()
-	n, err := s.load.pace(ctx, echoPaceRate, d, lat)
+func (s *echoSide) measure(ctx context.Context, r *Run, into *echoMode, depth int, d time.Duration) error {
+	// A short run first, so that buffers and caches are those of the mode.
+	n, err := s.load.saturate(ctx, depth, d/10)
 	r.balanceOf(n)
 	if err != nil {
-		return fmt.Errorf("%s: %w", s.name, err)
+		return err
 	}
-	into := &s.pipelined
-	into.p50 = append(into.p50, lat.quantile(0.5))
-	into.p99 = append(into.p99, lat.quantile(0.99))
-	into.p999 = append(into.p999, lat.quantile(0.999))
-	return nil
+	// Asking for the number of objects makes some too: two questions in a row say how many.
+	first := s.allocated()
+	objects, cpu, start := s.allocated(), s.cpu(), time.Now()
+	asking := objects - first
+	n, err = s.load.saturate(ctx, depth, d)
+	into.seconds += time.Since(start).Seconds()
+	into.cpuSeconds += (s.cpu() - cpu).Seconds()
+	into.objects += max(0, s.allocated()-objects-asking)
+	into.frames += float64(n.received)
+	r.balanceOf(n)
+	return err
+}
+
+// endTurn makes one value of each figure out of the passes.
+func (s *echoSide) endTurn() {
+	for _, m := range []*echoMode{&s.pipelined, &s.single} {
+		m.perSecond = append(m.perSecond, m.frames/m.seconds)
+		if m.cpuSeconds > 0 {
+			m.perCPU = append(m.perCPU, m.frames/m.cpuSeconds)
+		}
+		if s.allocs != nil {
+			m.allocs = append(m.allocs, m.objects/m.frames)
+		}
+		m.frames, m.seconds, m.cpuSeconds, m.objects = 0, 0, 0, 0
+	}
+	s.p50 = append(s.p50, s.paced.quantile(0.5))
+	s.p99 = append(s.p99, s.paced.quantile(0.99))
+	s.p999 = append(s.p999, s.paced.quantile(0.999))
+	s.paced = newLatencies()
 }
 
 func (s *echoSide) cpu() time.Duration {
@@ -206,9 +225,9 @@ func echoReport(r *Run, sides []*echoSide) {
 		series("_allocs", s.pipelined.allocs)
 		series("_single_per_s", s.single.perSecond)
 		series("_single_per_cpu_s", s.single.perCPU)
-		series("_p50_us", s.pipelined.p50)
-		series("_p99_us", s.pipelined.p99)
-		series("_p999_us", s.pipelined.p999)
+		series("_p50_us", s.p50)
+		series("_p99_us", s.p99)
+		series("_p999_us", s.p999)
 	}
 	if gnet == nil {
 		return
@@ -228,52 +247,4 @@ func quotients(a, b []float64) []float64 {
 		q = append(q, a[i]/b[i])
 	}
 	return q
-}
-
-// echoScript is the cyclic conversation of a connection: what is sent, and byte for byte what must come back. Every
-// frame has its own number, so a lost, doubled or swapped frame shows as a difference.
-type echoScript struct {
-	send, want           []byte
-	sendFrame, wantFrame int // bytes of one frame
-}
-
-// echoCycle is how many frames a script has before it starts again; more than are ever under way.
-const echoCycle = 4096
-
-func newEchoScript(frame func(i int) (send, want []byte)) echoScript {
-	var s echoScript
-	for i := range echoCycle {
-		send, want := frame(i)
-		s.send, s.want = append(s.send, send...), append(s.want, want...)
-		s.sendFrame, s.wantFrame = len(send), len(want)
-	}
-	return s
-}
-
-// echoNumber is the payload of a PING that makes its line frame echoFrame bytes long.
-func echoNumber(i int) []byte {
-	return fmt.Appendf(nil, "%0*d", echoFrame-protocol.CommandSize-2, i)
-}
-
-func lineEcho() echoScript {
-	return newEchoScript(func(i int) (send, want []byte) {
-		return protocol.AppendLine(nil, protocol.CmdPing, echoNumber(i)), protocol.AppendLine(nil, protocol.CmdPong, echoNumber(i))
-	})
-}
-
-func bareEcho() echoScript {
-	return newEchoScript(func(i int) (send, want []byte) {
-		f := protocol.AppendLine(nil, protocol.CmdPing, echoNumber(i))
-		return f, f
-	})
-}
-
-// webEcho holds the same frames as lineEcho without CR LF, each in a masked websocket frame.
-func webEcho() echoScript {
-	return newEchoScript(func(i int) (send, want []byte) {
-		ping := append([]byte(protocol.CmdPing.String()), echoNumber(i)...)
-		pong := append([]byte(protocol.CmdPong.String()), echoNumber(i)...)
-		mask := [4]byte{byte(i), byte(i >> 8), 0xa5, 0x3c}
-		return protocol.AppendMaskedFrame(nil, protocol.OpText, mask, ping), protocol.AppendFrame(nil, protocol.OpText, pong)
-	})
 }

@@ -37,8 +37,13 @@ type fanSide struct {
 	joined     fanSeries
 }
 
-// fanSeries holds what the turns of one mode found out.
-type fanSeries struct{ perSecond, perCPU, p50, p99 []float64 }
+// fanSeries is one way of publishing: what the passes of the turn under way came to, and the values of all turns.
+type fanSeries struct {
+	deliveries, seconds, cpuSeconds float64
+	arrival                         latencies
+
+	perSecond, perCPU, p50, p99 []float64
+}
 
 func runFanout(ctx context.Context, r *Run) error {
 	subscribers, burst := fanSubscribers, burstSubscribers
@@ -136,48 +141,66 @@ func fanPlayers(ctx context.Context, s *node, subscribers, publishers int, world
 }
 
 func fanTurns(ctx context.Context, r *Run, sides []*fanSide) error {
-	slice := r.Slice() / 2
+	slice := r.Slice() / 2 / passes
 	for turn := range r.Repeat {
-		for i, s := range sides {
-			r.Step(float64(turn*len(sides)+i)/float64(r.Repeat*len(sides)), "turn %d of %d: %s", turn+1, r.Repeat, s.load.proto.name)
-			err := s.measure(r, &s.single, func(lat latencies) (fanCounts, error) { return s.load.single(ctx, slice, lat) })
-			if err != nil {
-				return err
+		for pass := range passes {
+			r.Step((float64(turn)+float64(pass)/passes)/float64(r.Repeat), "turn %d of %d", turn+1, r.Repeat)
+			for _, s := range sides {
+				if err := s.pass(ctx, r, slice); err != nil {
+					return fmt.Errorf("%s: %w", s.load.proto.name, err)
+				}
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
 			}
-			err = s.measure(r, &s.joined, func(lat latencies) (fanCounts, error) { return s.load.joined(ctx, slice, fanWindow, lat) })
-			if err != nil {
-				return err
-			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
+		}
+		for _, s := range sides {
+			s.single.endTurn()
+			s.joined.endTurn()
 		}
 	}
 	return nil
 }
 
+func (s *fanSide) pass(ctx context.Context, r *Run, d time.Duration) error {
+	err := s.measure(r, &s.single, func(lat latencies) (fanCounts, error) { return s.load.single(ctx, d, lat) })
+	if err != nil {
+		return err
+	}
+	return s.measure(r, &s.joined, func(lat latencies) (fanCounts, error) { return s.load.joined(ctx, d, fanWindow, lat) })
+}
+
 func (s *fanSide) measure(r *Run, into *fanSeries, work func(latencies) (fanCounts, error)) error {
-	lat := newLatencies()
-	cpu, err := cpuTime(s.pid)
-	if err != nil {
-		return err
+	if into.arrival.h == nil {
+		into.arrival = newLatencies()
 	}
-	start := time.Now()
-	n, err := work(lat)
-	wall := time.Since(start)
+	cpu, start := s.cpu(), time.Now()
+	n, err := work(into.arrival)
+	into.seconds += time.Since(start).Seconds()
+	into.cpuSeconds += (s.cpu() - cpu).Seconds()
+	into.deliveries += float64(n.received)
 	r.Balance(n.sent, n.received, n.sent-min(n.sent, n.received), n.doubled)
-	if err != nil {
-		return fmt.Errorf("%s: %w", s.load.proto.name, err)
+	return err
+}
+
+// cpu returns the CPU time of the side's server, 0 when it is not known.
+func (s *fanSide) cpu() time.Duration {
+	d, err := cpuTime(s.pid)
+	if s.pid == 0 || err != nil {
+		return 0
 	}
-	used, err := cpuTime(s.pid)
-	if err != nil {
-		return err
+	return d
+}
+
+// endTurn makes one value of each figure out of the passes.
+func (m *fanSeries) endTurn() {
+	m.perSecond = append(m.perSecond, m.deliveries/m.seconds)
+	if m.cpuSeconds > 0 {
+		m.perCPU = append(m.perCPU, m.deliveries/m.cpuSeconds)
 	}
-	into.perSecond = append(into.perSecond, float64(n.received)/wall.Seconds())
-	into.perCPU = append(into.perCPU, float64(n.received)/(used-cpu).Seconds())
-	into.p50 = append(into.p50, lat.quantile(0.5)/1000)
-	into.p99 = append(into.p99, lat.quantile(0.99)/1000)
-	return nil
+	m.p50 = append(m.p50, m.arrival.quantile(0.5)/1000)
+	m.p99 = append(m.p99, m.arrival.quantile(0.99)/1000)
+	m.deliveries, m.seconds, m.cpuSeconds, m.arrival = 0, 0, 0, newLatencies()
 }
 
 func fanReport(r *Run, sides []*fanSide) {
