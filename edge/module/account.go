@@ -79,7 +79,7 @@ func register(t *Tools, c *Call, in *registerIn) (stageOut, error) {
 	if err != nil {
 		return stageOut{}, err
 	}
-	code, err := t.newEmailCode(c.Context, emailCode{Account: a.ID})
+	code, err := t.newEmailCode(c.Context, emailCode{Account: a.ID, Email: in.Email})
 	if err != nil {
 		return stageOut{}, err
 	}
@@ -127,29 +127,35 @@ func (t *Tools) newRegistration(c *Call, in *registerIn) (*account, []broker.Op,
 	if err != nil {
 		return nil, nil, err
 	}
-	free := func(a *account) bool { return a == nil || a.stale(t.now(), t.options.EmailCodeAge) }
+	a, err := t.guestOf(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	free := func(other *account) bool {
+		return other == nil || other.ID == a.ID || other.stale(t.now(), t.options.EmailCodeAge)
+	}
 	switch {
 	case !free(byName):
 		return nil, nil, refuse(protocol.StatusInvalid, "Username not available")
 	case !free(byEmail):
 		return nil, nil, refuse(protocol.StatusInvalid, "Email is not available")
 	}
-	a, err := t.guestOf(c)
-	if err != nil {
-		return nil, nil, err
-	}
-	a.Username, a.Email, a.Stage, a.Staged = in.Username, in.Email, stageEmailCode, t.now()
 	w := writes{}
 	w.remove(byName)
 	w.remove(byEmail)
+	if a.Username != "" {
+		w.remove(a) // a guest who began before, perhaps with a wrong address
+	}
+	a.Username, a.Email, a.Stage, a.Staged = in.Username, in.Email, stageEmailCode, t.now()
 	return a, w.take(a), nil
 }
 
-// guestOf returns the account of a guest who is logged in, which a registration then completes, or a new account.
+// guestOf returns the account of a guest who is logged in and has confirmed no e-mail address, which a registration
+// then completes, or a new account.
 func (t *Tools) guestOf(c *Call) (*account, error) {
 	if c.Who.LoggedIn {
 		a, err := t.loadAccount(c.Context, c.Who.Account)
-		if err == nil && a.Device != "" && a.Username == "" {
+		if err == nil && a.Device != "" && (a.Stage == "" || a.Stage == stageEmailCode) {
 			return a, nil
 		}
 		if err != nil && !errors.Is(err, broker.ErrNotFound) {
@@ -233,7 +239,7 @@ func loginWithEmailCode(t *Tools, c *Call, in *emailCodeIn) (stageOut, error) {
 	if err != nil {
 		return stageOut{}, err
 	}
-	if a.Stage != stageEmailCode && !known.Forgot {
+	if a.Email != known.Email || a.Stage != stageEmailCode && !known.Forgot {
 		return stageOut{}, refuse(protocol.StatusMissing, "Email Registration no longer valid.")
 	}
 	return t.confirmEmail(c, a)
@@ -251,7 +257,7 @@ func (t *Tools) confirmEmail(c *Call, a *account) (stageOut, error) {
 		}
 		ops = append(ops, op)
 	}
-	session, _, err := t.logIn(c, a, ops...)
+	session, _, err := t.logIn(c, a, t.options.SeveralLogins, ops...)
 	return stageOut{Stage: stageNewPassword, Username: a.Username, Session: session}, err
 }
 
@@ -281,7 +287,7 @@ func enterNewPassword(t *Tools, c *Call, in *passwordIn) (stageOut, error) {
 	if err != nil {
 		return stageOut{}, err
 	}
-	session, _, err := t.logIn(c, a, op)
+	session, _, err := t.logIn(c, a, false, op) // whoever knew the old password is out
 	return stageOut{Stage: stageComplete, Session: session}, err
 }
 
@@ -328,7 +334,7 @@ func loginWithPassword(t *Tools, c *Call, in *credentialsIn) (loggedInOut, error
 	if err != nil {
 		return loggedInOut{}, err
 	}
-	session, _, err := t.logIn(c, a)
+	session, _, err := t.logIn(c, a, t.options.SeveralLogins)
 	return loggedInOut{session}, err
 }
 
@@ -361,8 +367,9 @@ func (t *Tools) authenticate(c *Call, nameOrEmail, password string) (*account, e
 }
 
 // logIn makes the newest login of an account in one commit with ops, and lets the call's connection speak for it. It
-// returns a session token and the login's id. The player of the connection stays when the account is the same.
-func (t *Tools) logIn(c *Call, a *account, ops ...broker.Op) (session, login string, err error) {
+// returns a session token and the login's id. The player of the connection stays when the account is the same. share
+// is that of newLogin.
+func (t *Tools) logIn(c *Call, a *account, share bool, ops ...broker.Op) (session, login string, err error) {
 	who := Identity{Account: a.ID, ClientCode: c.ClientCode, LoggedIn: true}
 	if c.Who.Account == a.ID {
 		who.World, who.Name, who.Family = c.Who.World, c.Who.Name, c.Who.Family
@@ -370,7 +377,7 @@ func (t *Tools) logIn(c *Call, a *account, ops ...broker.Op) (session, login str
 	if c.Session != nil && !t.online.attach(a.ID, c.Session) {
 		return "", "", refuse(protocol.StatusRefused, "too many connections of this account")
 	}
-	if who.Login, err = t.newLogin(c.Context, a.ID, c.Session, ops...); err != nil {
+	if who.Login, err = t.newLogin(c.Context, a.ID, c.Session, share, ops...); err != nil {
 		if c.Session != nil {
 			t.online.attach(c.Who.Account, c.Session)
 		}
@@ -412,7 +419,7 @@ func (t *Tools) sendForgotten(ctx context.Context, name string) {
 	}
 	var code string
 	if err == nil {
-		code, err = t.newEmailCode(ctx, emailCode{Account: a.ID, Forgot: true})
+		code, err = t.newEmailCode(ctx, emailCode{Account: a.ID, Email: a.Email, Forgot: true})
 	}
 	if err == nil {
 		err = t.commitWithEmail(ctx, Email{Template: EmailForgot, To: a.Email, Username: a.Username, Code: code, Created: t.now()})

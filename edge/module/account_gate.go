@@ -88,7 +88,7 @@ func (t *Tools) loginDevice(c *Call, hash string) (uniqueOut, error) {
 
 // loginToken logs in and returns a login token and a session token.
 func (t *Tools) loginToken(c *Call, a *account, ops ...broker.Op) (token, session string, err error) {
-	session, id, err := t.logIn(c, a, ops...)
+	session, id, err := t.logIn(c, a, t.options.SeveralLogins, ops...)
 	if err != nil {
 		return "", "", err
 	}

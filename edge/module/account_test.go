@@ -167,6 +167,35 @@ func TestSingleLogin(t *testing.T) {
 	}
 }
 
+// Goal: a code that went to a wrong address is of no use after the address was put right. Method: a guest registers
+// twice, a stranger tries the first code.
+func TestCodeOfWrongAddress(t *testing.T) {
+	r := newRig(t, nil)
+	p := r.connect()
+	p.must("/user/loginUnique", `{"unique_id":"x"}`, nil)
+	p.must("/user/register", `{"username":"anna","email":"wrong@example.com"}`, nil)
+	p.must("/user/register", `{"username":"anna","email":"anna@example.com"}`, nil)
+	emails := r.emails()
+	if reply := r.connect().call("/user/loginWithEmailCode", fmt.Sprintf(`{"emailCode":%q}`, emails[0].Code)); reply.Status != protocol.StatusMissing {
+		t.Errorf("status %d %s", reply.Status, reply.Message)
+	}
+	p.must("/user/loginWithEmailCode", fmt.Sprintf(`{"emailCode":%q}`, emails[1].Code), nil)
+}
+
+// Goal: a new password ends every other login, also where several may be. Method: two logins, one sets a password.
+func TestNewPasswordEndsOtherLogins(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.SeveralLogins = true })
+	r.complete("alfred", "Secret1").hangUp()
+	one, two := r.connect(), r.connect()
+	var thief loggedInOut
+	one.must("/user/loginWithPassword", `{"username":"alfred","password":"Secret1"}`, &thief)
+	two.must("/user/loginWithPassword", `{"username":"alfred","password":"Secret1"}`, nil)
+	two.must("/user/enterNewPassword", `{"password":"Secret2"}`, nil)
+	if _, err := r.table.Authenticate(context.Background(), thief.Session); err == nil || one.closeCode() != protocol.CloseReplaced || two.closeCode() != 0 {
+		t.Errorf("token %v, closed %d and %d", err, one.closeCode(), two.closeCode())
+	}
+}
+
 // Goal: connections of an account have a bound, and gone ones free their place. Method: the bound, one more, one gone.
 func TestConnectionsOfAnAccount(t *testing.T) {
 	r := newRig(t, nil)

@@ -28,7 +28,7 @@ func (t *Table) IssueToken(ctx context.Context, account string, world bool) (str
 	if !protocol.ValidName(account) {
 		return "", broker.ErrBadName
 	}
-	kind, issue := KindLogin, func() (string, error) { return t.tools.newLogin(ctx, account, nil) }
+	kind, issue := KindLogin, func() (string, error) { return t.tools.newLogin(ctx, account, nil, t.tools.options.SeveralLogins) }
 	if world {
 		kind, issue = KindWorld, func() (string, error) { return t.tools.newWorldLogin(ctx, account) }
 	}

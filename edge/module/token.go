@@ -104,10 +104,10 @@ func (t *Tools) loadLogins(ctx context.Context, account string) (l logins, revis
 }
 
 // newLogin makes the newest login of an account, in one commit with ops, and closes the connections of the login it
-// replaces, except keep. With Options.SeveralLogins an existing login stays and is shared.
-func (t *Tools) newLogin(ctx context.Context, account string, keep Session, ops ...broker.Op) (id string, err error) {
+// replaces, except keep. With share an existing login stays and is used on.
+func (t *Tools) newLogin(ctx context.Context, account string, keep Session, share bool, ops ...broker.Op) (id string, err error) {
 	id = newLoginID()
-	if t.options.SeveralLogins {
+	if share {
 		l, _, err := t.loadLogins(ctx, account)
 		if err != nil {
 			return "", err
@@ -121,7 +121,7 @@ func (t *Tools) newLogin(ctx context.Context, account string, keep Session, ops 
 	if _, err := t.store.Commit(ctx, append(ops, broker.OpPut(loginKey(account), record))...); err != nil {
 		return "", err
 	}
-	if !t.options.SeveralLogins {
+	if !share {
 		t.online.replace(account, keep)
 	}
 	return id, nil
