@@ -253,3 +253,36 @@ func (f *patternFlags) write(p *grid.Pattern, out io.Writer) error {
 	_, err = out.Write(text)
 	return err
 }
+
+// runAndWrite runs exactly the generations asked for and writes the cells that
+// are there then, or what was found on the way.
+func (f *patternFlags) runAndWrite(ctx context.Context, p *grid.Pattern, universe grid.Options, out io.Writer) error {
+	if f.run == 0 {
+		return f.write(p, out)
+	}
+	a, err := f.analyse(ctx, p, universe, f.run, true)
+	if err != nil {
+		return err
+	}
+	if ran := int64(len(a.Population) - 1); ran < f.run {
+		if ctx.Err() != nil {
+			return fmt.Errorf("interrupted after %d of %d generations", ran, f.run)
+		}
+		return fmt.Errorf("cells came near the edge of the largest plane after %d of %d generations; raise --side", ran, f.run)
+	}
+	switch {
+	case f.population:
+		return writePopulation(out, a)
+	case f.json:
+		return newFindings(p, universe, a).writeJSON(out)
+	}
+	q := a.Final
+	q.Name, q.Author, q.Comments, q.Bounds = p.Name, p.Author, p.Comments, p.Bounds
+	q.Generation += p.Generation
+	if universe.Width == 0 {
+		q.OriginX, q.OriginY = q.OriginX+p.OriginX, q.OriginY+p.OriginY
+	} else {
+		q.OriginX, q.OriginY = q.OriginX-int32(universe.Width/2), q.OriginY-int32(universe.Height/2)
+	}
+	return f.write(q, out)
+}
