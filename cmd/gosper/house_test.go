@@ -48,6 +48,8 @@ var topLevel = []string{
 var sleepers = map[string]string{
 	"broker/pebble/faults_test.go":   "the fault is a disk that takes its time",
 	"broker/pebble/powercut_test.go": "looks at the progress of workers that nobody may wake",
+	"edge/fault_test.go":             "clients that dribble one byte at a time, and pieces that should be read apart",
+	"edge/hub_test.go":               "a publisher that must not drown the loop it measures",
 	"edge/support_test.go":           "the one loop of these tests that waits for a condition",
 	"edge/websocket_test.go":         "lets the kernel hand over some pieces alone; the answers must be the same either way",
 }
