@@ -108,7 +108,7 @@ func (a *account) stale(now time.Time, age time.Duration) bool {
 // emailCode is what the Registry knows about an e-mail code.
 type emailCode struct {
 	Account string `json:"account"`
-	Email   string `json:"email"` // it was sent there, and counts while that is the account's address
+	Email   string `json:"email"`            // it was sent there, and counts while that is the account's address
 	Forgot  bool   `json:"forgot,omitempty"` // of a forgotten password: counts in every stage
 }
 
