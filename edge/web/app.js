@@ -251,6 +251,10 @@ document.addEventListener('keydown', (event) => {
   byID('account').querySelector('summary').focus();
 });
 
+document.addEventListener('click', ({ target }) => {
+  if (!byID('account').contains(target)) byID('account').open = false;
+});
+
 // ---- start ----
 
 new LifeCanvas(byID('backdrop'), { cell: 10, left: 2, top: 8 });
