@@ -48,7 +48,7 @@ func (g *Grid) ApplyDelta(b []byte) error {
 	apply := deltaReader{g: g, buf: b[deltaHeader:], target: target, edits: kind == kindEdits, write: true}
 	apply.records()
 	g.foreign = true
-	g.byOwner.valid = false
+	g.byOwner[0].valid, g.byOwner[1].valid = false, false
 	if kind == kindStep {
 		g.turn(target, 1)
 	}

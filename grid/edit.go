@@ -159,7 +159,8 @@ func (e *edit) clear(g *Grid, x, y int) {
 // touch notes that the tile of a cell is being edited and returns its number.
 func (e *edit) touch(g *Grid, x, y int) int {
 	t := g.shape.tileOf(x, y)
-	g.byOwner.valid = false
+	// A tile that goes to a new owner drops the owners of the dead cells too.
+	g.byOwner[0].valid, g.byOwner[1].valid = false, false
 	if e.woken && e.tile == t {
 		return t
 	}

@@ -248,6 +248,9 @@ func TestSettledBoardsWithEdits(t *testing.T) {
 					p.compare()
 					p.compareChanges()
 				}
+				if gen%40 == 0 || gen > 480 {
+					p.compareOwners()
+				}
 				if rng.IntN(35) == 0 {
 					p.edits(rng)
 				}

@@ -102,7 +102,7 @@ func (o Options) withDefaults() (Options, error) {
 		err = fmt.Errorf("%w: Width %d is not in 1 to %d", ErrOptions, o.Width, MaxSide)
 	case o.Height < 1 || o.Height > MaxSide:
 		err = fmt.Errorf("%w: Height %d is not in 1 to %d", ErrOptions, o.Height, MaxSide)
-	case ceilDiv(o.Width, tileSide)*ceilDiv(o.Height, tileSide) > MaxTiles:
+	case int64(ceilDiv(o.Width, tileSide))*int64(ceilDiv(o.Height, tileSide)) > MaxTiles:
 		err = fmt.Errorf("%w: Width %d by Height %d needs more than %d tiles", ErrOptions, o.Width, o.Height, MaxTiles)
 	case o.Topology > Plane:
 		err = fmt.Errorf("%w: Topology %d is unknown", ErrOptions, o.Topology)
@@ -135,28 +135,28 @@ type Grid struct {
 	size     int64
 
 	// words is the one allocation; everything below is a view of it.
-	words  []uint64
-	tiles  [2][]tile      // the double buffer
-	counts [2][]tileCount // population and births of each tile of a buffer
-	hashes [2][]uint64    // cached hash of each tile of a buffer
-	stale  [2][]uint64    // bit per tile: its cached hash is out of date
-	need   [2]needMap     // tiles to compute when the buffer is next written
-	edited [2][]uint64    // bit per tile of a buffer: edited after its step
-	unsent []uint64       // bit per tile: edited since AppendEdits
-	lines  [2]lineCounts  // tiles with live cells by tile row and column
-	planes []tile         // owner planes, shape.planes a tile
-	owner  []uint16       // owner state of each tile
+	words   []uint64
+	tiles   [2][]tile      // the double buffer
+	counts  [2][]tileCount // population and births of each tile of a buffer
+	hashes  [2][]uint64    // cached hash of each tile of a buffer
+	stale   [2][]uint64    // bit per tile: its cached hash is out of date
+	need    [2]needMap     // tiles to compute when the buffer is next written
+	edited  [2][]uint64    // bit per tile of a buffer: edited after its step
+	unsent  []uint64       // bit per tile: edited since AppendEdits
+	lines   [2]lineCounts  // tiles with live cells by tile row and column
+	planes  []tile         // owner planes, shape.planes a tile
+	owner   []uint16       // owner state of each tile
+	byOwner [2]ownerCounts // population by owner of each buffer
 
 	colours *colourStore // nil without colours
 
 	// State.
 	gen     uint64
-	now     int      // which buffer holds the current generation
-	live    [2]int64 // population of each buffer
-	born    [2]int64 // births that led to each buffer
-	births  int64    // of the last step
-	deaths  int64    // of the last step
-	byOwner ownerCache
+	now     int       // which buffer holds the current generation
+	live    [2]int64  // population of each buffer
+	born    [2]int64  // births that led to each buffer
+	births  int64     // of the last step
+	deaths  int64     // of the last step
 	hashSum [2]uint64 // sum of the cached tile hashes of a buffer
 	touched bool      // some bit of edited or unsent is set
 	foreign bool      // the buffers were written by a delta or a snapshot

@@ -1,7 +1,5 @@
 package grid
 
-import "math/bits"
-
 // needMap is a set of tiles with a summary: one bit for each tile row that has
 // a member. A step over a quiet grid reads the summary alone, four words for
 // 16384 rows of cells.
@@ -48,16 +46,6 @@ func (n *needMap) fill(s *shape) {
 	}
 }
 
-// count is the number of members.
-func (n *needMap) count() int {
-	total := 0
-	for _, w := range n.bits {
-		total += bits.OnesCount64(w)
-	}
-	return total
-}
-
 // setBit and testBit treat words as one bit set.
 func setBit(words []uint64, i int)       { words[i>>6] |= 1 << (i & 63) }
-func clearBit(words []uint64, i int)     { words[i>>6] &^= 1 << (i & 63) }
 func testBit(words []uint64, i int) bool { return words[i>>6]>>(i&63)&1 != 0 }

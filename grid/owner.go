@@ -1,5 +1,7 @@
 package grid
 
+import "math/bits"
+
 // Owners are stored as k bit planes a tile, k = ⌈log2 Owners⌉: bit x of row y of
 // plane p is bit p of the owner of cell (x, y). The planes are not doubled. A
 // plane's bit matters only where a cell lives; a survivor keeps its owner; a
@@ -122,29 +124,31 @@ func (g *Grid) unmix(t int) {
 	g.owner[t] = owner
 }
 
-// ownerCache is the population by owner, counted when it is asked for.
-type ownerCache struct {
+// ownerCounts is the population by owner of one buffer, as of the last time it
+// was asked for. It holds until a tile of the buffer changes.
+type ownerCounts struct {
+	live  []int64 // by owner; nil without owners
 	valid bool
-	gen   uint64
-	live  [MaxOwners + 1]int64
 }
 
-// PopulationOf is the number of live cells of an owner. The first call after a
-// step or an edit counts all owners: a look at each tile of one owner, and a
-// count of the cells of the tiles where owners meet.
+// PopulationOf is the number of live cells of an owner. It costs nothing while
+// the grid repeats itself every two generations; after a change, the first call
+// counts all owners again: a look at each tile of one owner, and a count of the
+// cells of the tiles where owners meet.
 func (g *Grid) PopulationOf(owner uint8) int64 {
-	if g.opts.Owners == 0 {
+	c := &g.byOwner[g.now]
+	if int(owner) >= len(c.live) {
 		return 0
 	}
-	c := &g.byOwner
-	if !c.valid || c.gen != g.gen {
-		*c = ownerCache{valid: true, gen: g.gen}
+	if !c.valid {
+		clear(c.live)
 		g.countOwners(c)
+		c.valid = true
 	}
 	return c.live[owner]
 }
 
-func (g *Grid) countOwners(c *ownerCache) {
+func (g *Grid) countOwners(c *ownerCounts) {
 	for t := range g.counts[g.now] {
 		live := g.counts[g.now][t].live
 		if live == 0 {
@@ -160,5 +164,21 @@ func (g *Grid) countOwners(c *ownerCache) {
 				c.countRow(planes, y, row, 0)
 			}
 		}
+	}
+}
+
+// countRow counts the cells of row y of a tile by owner. base holds the owner
+// bits decided so far; the last plane decides the next one.
+func (c *ownerCounts) countRow(planes []tile, y int, cells uint64, base int) {
+	if len(planes) == 0 {
+		c.live[base] += int64(bits.OnesCount64(cells))
+		return
+	}
+	p := len(planes) - 1
+	if ones := cells & planes[p][y]; ones != 0 {
+		c.countRow(planes[:p], y, ones, base|1<<p)
+	}
+	if zeros := cells &^ planes[p][y]; zeros != 0 {
+		c.countRow(planes[:p], y, zeros, base)
 	}
 }

@@ -56,7 +56,7 @@ func (s *shape) ownerWords(o Options) int {
 	if o.Owners == 0 {
 		return 0
 	}
-	return ceilDiv(s.tiles()*2, 8)
+	return ceilDiv(s.tiles()*2, 8) + 2*o.Owners
 }
 
 // cols returns the mask of columns in use of tile column tx.
@@ -90,7 +90,9 @@ func (s *shape) rows(ty int) int {
 //	  need   bit per tile to compute, and bit per tile row with any
 //	  lines  uint32 per tile row and tile column: tiles with live cells
 //	T/64     bit per tile: edited since edits were last sent
-//	T/4      owner state of each tile (uint16), with owners only
+//	with owners only:
+//	T/4      owner state of each tile (uint16)
+//	2        population of each owner, for buffer 0 and buffer 1
 func (s *shape) words(o Options) int {
 	t := s.tiles()
 	perBuffer := ceilDiv(t, 2) + t + 2*s.tileBits() + s.needWords() + s.lineWords()
@@ -143,7 +145,10 @@ func (g *Grid) carve() {
 	}
 	g.unsent = c.next(s.tileBits())
 	if g.opts.Owners > 0 {
-		g.owner = carveAs[uint16](&c, s.ownerWords(g.opts), t)
+		g.owner = carveAs[uint16](&c, ceilDiv(t*2, 8), t)
+		for b := range 2 {
+			g.byOwner[b].live = carveAs[int64](&c, g.opts.Owners, g.opts.Owners)
+		}
 	}
 }
 

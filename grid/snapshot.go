@@ -107,7 +107,8 @@ func (g *Grid) reset() {
 	}
 	g.live, g.born, g.hashSum = [2]int64{}, [2]int64{}, [2]uint64{}
 	g.births, g.deaths, g.gen = 0, 0, 0
-	g.touched, g.foreign, g.byOwner.valid = false, true, false
+	g.touched, g.foreign = false, true
+	g.byOwner[0].valid, g.byOwner[1].valid = false, false
 }
 
 // recount sets the populations of both buffers from their cells.

@@ -104,6 +104,7 @@ func (job *stepJob) tile(g *Grid, tx, ty, dst int, w *deltaWriter) {
 	}
 	if c.any != 0 {
 		setBit(g.stale[dst], t)
+		g.byOwner[dst].valid = false
 		g.wake(&g.need[1-dst], tx, ty, c)
 	}
 	if w != nil {
