@@ -18,7 +18,7 @@ type LogEntry struct {
 // back with the same cells. A name is made of the tokens of a subject.
 type Log interface {
 	// Append adds entries to the end of the log, all or none, and never blocks; it owns the slices from now on. done
-	// is called exactly once, from any goroutine or before Append returns, with the Seq of the first entry once the
+	// is called exactly once, from any goroutine or before Append returns and must not block, with the Seq of the first entry once the
 	// entries are durable. Appends of one caller to one log keep their order. token is the fencing token of the
 	// caller's lease, 0 without one: an Append whose token is below one that the log has seen is ErrFenced.
 	Append(log string, token uint64, entries [][]byte, done func(first uint64, err error))
@@ -33,7 +33,8 @@ type Log interface {
 	Snapshot(ctx context.Context, log string, before uint64) (at uint64, data []byte, err error)
 	// Trim drops entries and snapshots with places below seq.
 	Trim(ctx context.Context, log string, seq uint64) error
-	// Cut drops entries with Seq >= from, for a rewind. The next entry gets Seq from again.
+	// Cut drops entries with Seq >= from and snapshots with a place > from, for a rewind. The next entry gets Seq from
+	// again; a from that is not below Next changes nothing.
 	Cut(ctx context.Context, log string, token, from uint64) error
 	// Drop removes the log and its snapshots. No error when there was none.
 	Drop(ctx context.Context, log string) error

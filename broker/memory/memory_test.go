@@ -37,3 +37,11 @@ func TestStore(t *testing.T) {
 		return s
 	})
 }
+
+func TestLog(t *testing.T) {
+	brokertest.RunLog(t, func(t *testing.T) broker.Log {
+		l := memory.NewLog()
+		t.Cleanup(func() { l.Close() })
+		return l
+	})
+}

@@ -33,6 +33,7 @@ type DB struct {
 	store     *Store
 	registry  *Registry
 	bus       *Bus
+	journal   *Log
 
 	// owned by the committer
 	batches uint64 // commits so far
@@ -55,6 +56,9 @@ func (db *DB) Registry() *Registry { return db.registry }
 
 // Bus returns the bus. It ends with the DB.
 func (db *DB) Bus() *Bus { return db.bus }
+
+// Log returns the append-only logs. It ends with the DB.
+func (db *DB) Log() *Log { return db.journal }
 
 // Health returns nil while the database takes writes and its background work succeeds, or what is wrong: an error that
 // wraps broker.ErrClosed, broker.ErrDiskFull or broker.ErrBusy, or the cause itself. Reads may still work.
@@ -169,6 +173,7 @@ func newDB(dir string, o Options) *DB {
 	db.space = &space{fs: o.FS, dir: dir, min: o.MinFree}
 	db.store = &Store{db: db}
 	db.bus = newBus(db)
+	db.journal = &Log{db: db, states: make(map[string]*logState)}
 	db.registry = &Registry{db: db, prefixes: o.Ephemeral, volatile: memory.NewRegistry()}
 	db.committer = newCommitter(db)
 	db.courier = newCourier(db)

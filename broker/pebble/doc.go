@@ -27,10 +27,15 @@
 //	l|name           expires_ms8 token8 owner            Registry lease
 //	t|subject        id8 base8 keep4 age_ms8             Bus subject with history
 //	h|id8|offset8    time_us8 data                       Bus message
+//	g|log            id8 token8 floor8   Log
+//	e|id8|seq8       data                Log entry
+//	p|id8|at8        set8 size8 parts4 crc4   Log snapshot
+//	q|id8|set8|part4 data                part of a snapshot
 //	S|batch          n8      number of this commit
 //	S|epoch          n8      epoch of the Bus, random at birth
 //	S|floor          n8      highest offset of a dropped subject
 //	S|format         n8      version of this layout
+//	S|log            n8      last id of a log or of the parts of a snapshot
 //	S|revision       n8      revisions are handed out below it
 //	S|token          n8      last fencing token
 //	S|topic          n8      last id of a subject

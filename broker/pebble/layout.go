@@ -19,6 +19,10 @@ const (
 	spaceLease   = 'l'
 	spaceTopic   = 't'
 	spaceMessage = 'h'
+	spaceLog     = 'g'
+	spaceEntry   = 'e'
+	spacePlace   = 'p'
+	spacePart    = 'q'
 )
 
 // Single numbers.
@@ -27,6 +31,7 @@ var (
 	metaEpoch    = []byte("Sepoch")
 	metaFloor    = []byte("Sfloor")
 	metaFormat   = []byte("Sformat")
+	metaLog      = []byte("Slog")
 	metaRevision = []byte("Srevision")
 	metaToken    = []byte("Stoken")
 	metaTopic    = []byte("Stopic")

@@ -19,6 +19,8 @@ var Metrics = []broker.Metric{
 	{Name: "gosper_broker_background_errors_total", Help: "Errors of flushes and compactions, which Pebble retries by itself."},
 	{Name: "gosper_broker_free_bytes", Help: "Free space of the store's disk when it was last looked at."},
 	{Name: "gosper_broker_history_bytes", Help: "Memory of the bus histories that are loaded."},
+	{Name: "gosper_broker_log_entries_total", Help: "Entries that were appended to logs."},
+	{Name: "gosper_broker_log_fenced_total", Help: "Writes to logs that were refused because a newer owner writes them."},
 }
 
 // The metrics themselves, kept in variables so that no write looks one up.
@@ -36,6 +38,8 @@ var (
 	stallsTotal      = metrics.NewCounter("gosper_broker_stalls_total")
 	backgroundErrors = metrics.NewCounter("gosper_broker_background_errors_total")
 	freeBytes        = metrics.NewGauge("gosper_broker_free_bytes", nil)
+	logEntriesTotal  = metrics.NewCounter("gosper_broker_log_entries_total")
+	logFenced        = metrics.NewCounter("gosper_broker_log_fenced_total")
 	historyBytes     = metrics.NewGauge("gosper_broker_history_bytes", nil)
 )
 

@@ -88,6 +88,7 @@ func (db *DB) loadNumbers() error {
 	read(&db.bus.epoch, metaEpoch)
 	read(&db.bus.floor, metaFloor)
 	read(&db.bus.lastTopic, metaTopic)
+	read(&db.journal.last, metaLog)
 	db.store.reserved = db.store.revision
 	db.durable = db.batches
 	return err

@@ -80,3 +80,7 @@ func TestRegistry(t *testing.T) {
 func TestStore(t *testing.T) {
 	brokertest.RunStore(t, func(t *testing.T) broker.Store { return open(t, t.TempDir(), Options{}).Store() })
 }
+
+func TestLog(t *testing.T) {
+	brokertest.RunLog(t, func(t *testing.T) broker.Log { return open(t, t.TempDir(), Options{}).Log() })
+}
