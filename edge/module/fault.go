@@ -55,14 +55,16 @@ func faultOf(err error) (f *Fault, internal bool) {
 	switch {
 	case errors.As(err, &f):
 		return f, false
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, broker.ErrTimeout):
+	case errors.Is(err, context.Canceled):
+		return faultTimeout, false // the client has gone: nobody reads the answer
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, broker.ErrTimeout):
 		return faultTimeout, true
 	case errors.Is(err, broker.ErrBusy):
 		return faultBusy, false
 	case errors.Is(err, ErrOutboxFull):
 		return faultBusy, true
 	case errors.Is(err, broker.ErrDiskFull):
-		return refuseGate(protocol.StatusBusy, protocol.StatusTimeout, "server storage is full, try later"), true
+		return refuseGate(protocol.StatusBusy, protocol.StatusTimeout, "server storage is full, try later"), false // the store itself tells the operator
 	}
 	return refuseGate(protocol.StatusUnknown, protocol.StatusProgramming, messageUnknown), true
 }
