@@ -41,7 +41,7 @@ func (s *shape) neighbours(j *lifeJob, cur []tile, tx, ty int, sc *scratch) {
 		up, down = around(up, s.th), around(down, s.th)
 	}
 	row := cur[ty*s.tw:][:s.tw]
-	j.cur, j.left, j.rite = &row[tx], &row[left], &row[right]
+	j.cur, j.left, j.right = &row[tx], &row[left], &row[right]
 	row = cur[up*s.tw:][:s.tw]
 	j.up[0], j.up[1], j.up[2] = row[left][63], row[tx][63], row[right][63]
 	row = cur[down*s.tw:][:s.tw]
@@ -62,7 +62,7 @@ func around(i, n int) int {
 // edgeNeighbours is neighbours for a tile at an edge of the grid.
 func (s *shape) edgeNeighbours(j *lifeJob, cur []tile, tx, ty int, sc *scratch) {
 	row := cur[ty*s.tw:][:s.tw]
-	j.cur, j.left, j.rite = &row[tx], &emptyTile, &emptyTile
+	j.cur, j.left, j.right = &row[tx], &emptyTile, &emptyTile
 	switch {
 	case tx > 0:
 		j.left = &row[tx-1]
@@ -74,9 +74,9 @@ func (s *shape) edgeNeighbours(j *lifeJob, cur []tile, tx, ty int, sc *scratch) 
 	}
 	switch {
 	case tx < s.tw-1:
-		j.rite = &row[tx+1]
+		j.right = &row[tx+1]
 	case s.torus && s.lastCols == tileSide:
-		j.rite = &row[0]
+		j.right = &row[0]
 	case s.torus:
 		joinTile(&sc.centre, &row[tx], &row[0], s.lastCols)
 		j.cur = &sc.centre
@@ -141,8 +141,8 @@ func (s *shape) extendDown(j *lifeJob, sc *scratch) {
 		sc.left = *j.left
 		j.left = &sc.left
 	}
-	sc.right = *j.rite
-	j.rite = &sc.right
+	sc.right = *j.right
+	j.right = &sc.right
 	sc.left[s.lastRows], sc.centre[s.lastRows], sc.right[s.lastRows] = j.down[0], j.down[1], j.down[2]
 }
 

@@ -85,10 +85,10 @@ func (k Kernel) resolve() Kernel {
 // reads it by offset, so its layout is part of every kernel; the generator in
 // gen has the same offsets, and a test compares them.
 type lifeJob struct {
-	dst  *tile // in: two generations ago; out: the new generation
-	cur  *tile // the generation before
-	left *tile // its neighbours; only column 63 of left
-	rite *tile // and column 0 of the right one count
+	dst   *tile // in: two generations ago; out: the new generation
+	cur   *tile // the generation before
+	left  *tile // its neighbours; only column 63 of left
+	right *tile // and column 0 of the right one count
 
 	up   [3]uint64 // the row above: in the left, own and right tile
 	down [3]uint64 // the row below row 63

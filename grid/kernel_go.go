@@ -14,7 +14,7 @@ import "math/bits"
 
 // lifeGo is the kernel of B3/S23 in plain Go.
 func lifeGo(j *lifeJob) {
-	cur, left, right, dst := j.cur, j.left, j.rite, j.dst
+	cur, left, right, dst := j.cur, j.left, j.right, j.dst
 	rows := bits.Len64(j.rows)
 	cols := j.cols
 	var diff uint64
@@ -59,7 +59,7 @@ func rowSum(left, c, right uint64) (ones, twos uint64) {
 
 // ruleGo is the kernel of every other rule in plain Go.
 func ruleGo(j *lifeJob) {
-	cur, left, right, dst := j.cur, j.left, j.rite, j.dst
+	cur, left, right, dst := j.cur, j.left, j.right, j.dst
 	rows := bits.Len64(j.rows)
 	cols, table := j.cols, j.table
 	var diff uint64

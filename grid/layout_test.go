@@ -21,7 +21,7 @@ func TestJobLayout(t *testing.T) {
 		got, want uintptr
 	}{
 		{"dst", unsafe.Offsetof(life.dst), 0}, {"cur", unsafe.Offsetof(life.cur), 8},
-		{"left", unsafe.Offsetof(life.left), 16}, {"rite", unsafe.Offsetof(life.rite), 24},
+		{"left", unsafe.Offsetof(life.left), 16}, {"right", unsafe.Offsetof(life.right), 24},
 		{"up", unsafe.Offsetof(life.up), 32}, {"down", unsafe.Offsetof(life.down), 56},
 		{"cols", unsafe.Offsetof(life.cols), 80}, {"rows", unsafe.Offsetof(life.rows), 88},
 		{"table", unsafe.Offsetof(life.table), 96}, {"diff", unsafe.Offsetof(life.diff), 104},
@@ -29,7 +29,8 @@ func TestJobLayout(t *testing.T) {
 		{"born", unsafe.Offsetof(table.born), 0}, {"flip", unsafe.Offsetof(table.flip), 80},
 		{"plane", unsafe.Offsetof(plane.plane), 0}, {"life", unsafe.Offsetof(plane.life), 24},
 		{"after", unsafe.Offsetof(plane.after), 48}, {"before", unsafe.Offsetof(plane.before), 56},
-		{"one", unsafe.Offsetof(plane.one), 64}, {"two", unsafe.Offsetof(plane.two), 72},
+		{"seen", unsafe.Offsetof(plane.seen), 64}, {"split", unsafe.Offsetof(plane.split), 72},
+		{"two", unsafe.Offsetof(noSplits.two), 512}, {"plane rows", unsafe.Offsetof(plane.rows), 152},
 		{"out", unsafe.Offsetof(plane.out), 80}, {"plane up", unsafe.Offsetof(plane.up), 88},
 		{"plane down", unsafe.Offsetof(plane.down), 112}, {"target", unsafe.Offsetof(plane.target), 136},
 		{"plane diff", unsafe.Offsetof(plane.diff), 144},

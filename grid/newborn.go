@@ -7,25 +7,9 @@ import (
 
 // ownerScratch is what one step needs to find the owners of newborn cells.
 type ownerScratch struct {
-	one, two          tile    // cells whose parents disagree in a plane, in two
-	out               [8]tile // the planes of the newborn
-	left, centre, rte tile    // a plane put together at the edge of an odd torus
-}
-
-// planeJob is one call of the majority kernel: one plane of one tile. The
-// assembly reads it by offset, as lifeJob.
-type planeJob struct {
-	plane [3]*tile // own, left and right: the owner bits
-	life  [3]*tile // the cells that were alive, which mask them
-
-	after    *tile // the newborn are alive here
-	before   *tile // and dead here
-	one, two *tile // in and out: cells with one split plane, with two
-	out      *tile // out: the majority of the parents of the newborn
-
-	up, down [3]uint64 // owner bits and cells of the rows above and below
-	target   *tile     // for the commit: the plane that takes out
-	diff     uint64    // out of the commit: what changed, or over all rows
+	split               splits
+	out                 [8]tile // the planes of the newborn
+	left, centre, right tile    // a plane put together at the edge of an odd torus
 }
 
 // newborns gives the births of a tile their owners or colours, and adds to c
@@ -92,7 +76,7 @@ func (j *lifeJob) touches(dx, dy int) bool {
 	case dx < 0:
 		return orRows(j.left)>>63 != 0
 	}
-	return orRows(j.rite)&1 != 0
+	return orRows(j.right)&1 != 0
 }
 
 func orRows(t *tile) uint64 {
@@ -127,24 +111,25 @@ func (job *stepJob) mixed(g *Grid, tx, ty, dst int, c *change) {
 	sc := &job.sc.owners
 	before, after := &g.tiles[1-dst][t], &g.tiles[dst][t]
 	planes := g.mix(t)
+	doubtful := ^uint64(0) // rows with cells to be looked at one by one
 	fast := g.opts.Rule.Birth == 1<<3
 	if fast {
-		sc.one, sc.two = tile{}, tile{}
 		v := newPlaneView(g, tx, ty)
 		for p := range planes {
-			job.majority(g, &v, tx, ty, dst, p)
+			doubtful = job.majority(g, &v, tx, ty, dst, p)
 		}
 	} else {
-		for y := range sc.two {
-			sc.two[y] = after[y] &^ before[y]
+		for y := range sc.split.two {
+			sc.split.two[y] = after[y] &^ before[y]
 		}
 		for p := range planes {
 			sc.out[p] = tile{}
 		}
 	}
 	lastX, last := bits.Len64(g.shape.cols(tx))-1, g.shape.rows(ty)-1
-	for y, row := range sc.two {
-		for ; row != 0; row &= row - 1 {
+	for ; doubtful != 0; doubtful &= doubtful - 1 {
+		y := bits.TrailingZeros64(doubtful)
+		for row := sc.split.two[y]; row != 0; row &= row - 1 {
 			x := bits.TrailingZeros64(row)
 			if fast && x > 0 && x < lastX && y > 0 && y < last {
 				medianInside(before, planes, sc.out[:len(planes)], x, y)
@@ -171,15 +156,19 @@ func (job *stepJob) mixed(g *Grid, tx, ty, dst int, c *change) {
 // having become one owner's. The look costs about as much as a plane.
 const unmixEvery = 16
 
-// majority runs the kernel for plane p of a tile whose surroundings are v.
-func (job *stepJob) majority(g *Grid, v *planeView, tx, ty, dst, p int) {
+// majority runs the kernel for plane p of a tile whose surroundings are v. It
+// returns the rows with cells that are split in two planes by now.
+func (job *stepJob) majority(g *Grid, v *planeView, tx, ty, dst, p int) uint64 {
 	life, sc := &job.life, &job.sc.owners
 	v.p = p
 	t := ty*g.shape.tw + tx
 	before, after := &g.tiles[1-dst][t], &g.tiles[dst][t]
 	j := planeJob{
-		life:  [3]*tile{life.cur, life.left, life.rite},
-		after: after, before: before, one: &sc.one, two: &sc.two, out: &sc.out[p],
+		life:  [3]*tile{life.cur, life.left, life.right},
+		after: after, before: before, seen: &sc.split, split: &sc.split, out: &sc.out[p],
+	}
+	if p == 0 {
+		j.seen = &noSplits
 	}
 	s := &g.shape
 	if s.odd() && (tx == 0 || tx == s.tw-1 || ty == 0 || ty == s.th-1) {
@@ -192,119 +181,7 @@ func (job *stepJob) majority(g *Grid, v *planeView, tx, ty, dst, p int) {
 		j.down[i] &= life.down[i]
 	}
 	j.run(g.kernel)
-}
-
-// planeView reads one plane of a tile and its neighbours, whether they keep
-// planes or not.
-type planeView struct {
-	g     *Grid
-	p     int
-	tiles [9]tilePlanes // from the upper left to the lower right
-}
-
-// tilePlanes are the planes of one tile: its own, or one owner in all.
-type tilePlanes struct {
-	planes []tile
-	owner  uint16
-}
-
-// fullTile has every bit set.
-var fullTile = func() (t tile) { fillTile(&t, ^uint64(0)); return t }()
-
-// newPlaneView looks the tiles around (tx, ty) up.
-func newPlaneView(g *Grid, tx, ty int) planeView {
-	v := planeView{g: g}
-	for i := range v.tiles {
-		if t, ok := g.shape.neighbourOf(tx+i%3-1, ty+i/3-1); ok {
-			v.tiles[i] = g.planesOrOwner(t)
-		}
-	}
-	return v
-}
-
-// planesOrOwner returns what is known of the owners of tile t.
-func (g *Grid) planesOrOwner(t int) tilePlanes {
-	switch state := g.owner[t]; state {
-	case ownerMixed:
-		return tilePlanes{planes: g.planesOf(t)}
-	case ownerNone:
-		return tilePlanes{}
-	default:
-		return tilePlanes{owner: state}
-	}
-}
-
-// plane returns plane p.
-func (t *tilePlanes) plane(p int) *tile {
-	switch {
-	case t.planes != nil:
-		return &t.planes[p]
-	case t.owner>>p&1 != 0:
-		return &fullTile
-	}
-	return &emptyTile
-}
-
-// at returns the plane of tile (tx, ty), empty beyond the edge of a plane.
-func (v *planeView) at(tx, ty int) *tile {
-	t, ok := v.g.shape.neighbourOf(tx, ty)
-	if !ok {
-		return &emptyTile
-	}
-	known := v.g.planesOrOwner(t)
-	return known.plane(v.p)
-}
-
-// inside fills the planes of a job where all neighbours are whole tiles, or
-// lie beyond the edge, where no cell lives.
-func (v *planeView) inside(j *planeJob) {
-	p := v.p
-	j.plane = [3]*tile{v.tiles[4].plane(p), v.tiles[3].plane(p), v.tiles[5].plane(p)}
-	for i := range 3 {
-		j.up[i] = v.tiles[i].plane(p)[tileSide-1]
-		j.down[i] = v.tiles[6+i].plane(p)[0]
-	}
-}
-
-// edge fills them at the edges of an odd torus, as shape.edgeNeighbours does
-// for the cells.
-func (v *planeView) edge(j *planeJob, tx, ty int, sc *ownerScratch) {
-	s := &v.g.shape
-	sc.centre = *v.at(tx, ty)
-	sc.left, sc.rte = *v.at(tx-1, ty), *v.at(tx+1, ty)
-	if tx == s.tw-1 && s.lastCols < tileSide {
-		own := sc.centre
-		for y := range own {
-			own[y] &= s.cols(tx)
-		}
-		joinTile(&sc.centre, &own, v.at(0, ty), s.lastCols)
-	}
-	if tx == 0 {
-		shiftTile(&sc.left, v.at(s.tw-1, ty), tileSide-s.lastCols)
-	}
-	j.up, j.down = v.row(tx, ty-1, true), v.row(tx, ty+1, false)
-	if ty == s.th-1 && s.lastRows < tileSide {
-		sc.left[s.lastRows], sc.centre[s.lastRows], sc.rte[s.lastRows] = j.down[0], j.down[1], j.down[2]
-	}
-	j.plane = [3]*tile{&sc.centre, &sc.left, &sc.rte}
-}
-
-// row returns the last or the first row of tile row ty as column tx sees it.
-func (v *planeView) row(tx, ty int, last bool) (w [3]uint64) {
-	s := &v.g.shape
-	ty = around(ty, s.th)
-	y := 0
-	if last {
-		y = s.rows(ty) - 1
-	}
-	w[0], w[1], w[2] = v.at(tx-1, ty)[y], v.at(tx, ty)[y], v.at(tx+1, ty)[y]
-	if tx == 0 {
-		w[0] = v.at(s.tw-1, ty)[y] << (tileSide - s.lastCols)
-	}
-	if tx == s.tw-1 && s.lastCols < tileSide {
-		w[1] = w[1]&s.cols(tx) | v.at(0, ty)[y]<<s.lastCols
-	}
-	return w
+	return j.rows
 }
 
 // medianInside writes the median of the three owners around cell (x, y) to
@@ -321,14 +198,11 @@ func medianInside(cells *tile, planes, out []tile, x, y int) {
 	for p := len(planes) - 1; p >= 0; p-- {
 		ones := window(&planes[p], x, y) & left
 		n := bits.OnesCount64(ones)
-		if n+above >= 2 {
-			left = ones
-			out[p][y&63] |= bit
-			continue
-		}
-		left &^= ones
-		above += n
-		out[p][y&63] &^= bit
+		major := -uint64((n + above) >> 1 & 1) // all ones where two or three are
+		left &= ones ^ ^major
+		above += n &^ int(major)
+		row := &out[p][y&63]
+		*row = *row&^bit | major&bit
 	}
 }
 

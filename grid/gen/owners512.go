@@ -6,13 +6,16 @@ const (
 	planeLife   = 24
 	planeAfter  = 48
 	planeBefore = 56
-	planeOne    = 64
-	planeTwo    = 72
+	planeSeen   = 64 // one, two
+	planeSplit  = 72
 	planeOut    = 80
 	planeUp     = 88
 	planeDown   = 112
 	planeTo     = 136
 	planeDiff   = 144
+	planeRows   = 152
+
+	splitTwo = 512 // behind one
 )
 
 // owners512 writes the kernels of the owner planes. Registers as in life512.
@@ -24,8 +27,8 @@ func (a *asm) owners512() {
 	}
 	a.op("MOVQ %d(DI), R11", planeAfter)
 	a.op("MOVQ %d(DI), BX", planeBefore)
-	a.op("MOVQ %d(DI), R12", planeOne)
-	a.op("MOVQ %d(DI), R13", planeTwo)
+	a.op("MOVQ %d(DI), R12", planeSplit)
+	a.op("MOVQ %d(DI), R13", planeSeen)
 	a.op("MOVQ %d(DI), AX", planeOut)
 	a.haloSums512(planeUp, -1)
 	a.planeSums512(0)
@@ -76,12 +79,14 @@ func (a *asm) majority512(k int) {
 	a.op("VPTERNLOGQ %s, Z16, Z13, Z11", xorAnd)
 	a.op("VPANDQ Z16, Z13, Z13")
 	a.op("VMOVDQU64 Z13, %d(AX)", 64*k)
-	a.op("VMOVDQU64 %d(R12), Z12", 64*k)
-	a.op("VMOVDQU64 %d(R13), Z14", 64*k)
+	a.op("VMOVDQU64 %d(R13), Z12", 64*k)
+	a.op("VMOVDQU64 %d(R13), Z14", splitTwo+64*k)
 	a.op("VPTERNLOGQ %s, Z11, Z12, Z14", orAnd)
 	a.op("VPORQ Z11, Z12, Z12")
-	a.op("VMOVDQU64 Z14, %d(R13)", 64*k)
+	a.op("VMOVDQU64 Z14, %d(R12)", splitTwo+64*k)
 	a.op("VMOVDQU64 Z12, %d(R12)", 64*k)
+	a.op("VPTESTMQ Z14, Z14, K1")
+	a.op("KMOVB K1, %d(DI)", planeRows+k)
 }
 
 // commit512 writes the newborn's bits to their plane and collects what changed.
