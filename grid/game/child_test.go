@@ -1,0 +1,3 @@
+package game
+
+func childMain() bool { return false }

@@ -1,0 +1,321 @@
+package game
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"gosper/protocol"
+)
+
+// held is what somebody who holds a game gets to know of it. Until release nothing of the game moves: no tick, no batch;
+// requests wait in the mailbox, and watchers still get snapshots.
+type held struct {
+	err        error
+	meta       []byte
+	generation uint64
+	epoch      uint32
+	points     []point
+	whole      bool
+}
+
+// holdNow waits until the game has nothing under way, and holds it.
+func (g *Game) holdNow(ctx context.Context) (held, error) {
+	answer := make(chan held, 1)
+	g.post(func() {
+		if g.over {
+			answer <- held{err: ErrGone}
+			return
+		}
+		g.holds = append(g.holds, answer)
+	})
+	select {
+	case h := <-answer:
+		return h, h.err
+	case <-ctx.Done():
+		g.post(func() { g.unhold(answer) })
+		return held{}, ctx.Err()
+	}
+}
+
+// unhold takes back a hold that nobody waits for any more.
+func (g *Game) unhold(answer chan held) {
+	if i := slices.IndexFunc(g.holds, func(c chan<- held) bool { return c == answer }); i >= 0 {
+		g.holds = slices.Delete(g.holds, i, i+1)
+		return
+	}
+	g.held = false
+}
+
+// hold gives the game to the first who waits for it.
+func (g *Game) hold() {
+	first := g.holds[0]
+	g.holds = slices.Delete(g.holds, 0, 1)
+	g.held = true
+	first <- held{
+		meta: g.m.appendMeta(nil), generation: g.m.generation, epoch: g.m.epoch,
+		points: slices.Clone(g.history.points), whole: g.history.whole,
+	}
+}
+
+// release lets the game go on, with another machine when l is not nil.
+func (g *Game) release(l *loaded) {
+	g.post(func() {
+		g.held = false
+		if l == nil || g.over {
+			if l != nil {
+				l.m.release()
+			}
+			return
+		}
+		g.replace(l)
+	})
+}
+
+// replace puts another machine into the game, tells everybody, and sends snapshots to all watchers.
+func (g *Game) replace(l *loaded) {
+	before := *g.info.Load()
+	g.m.release()
+	g.m, g.history, g.broken = l.m, l.history, false
+	g.plans = newGridPlans(len(g.m.grids), nil)
+	g.mu.Lock()
+	g.seq = l.next
+	g.rewatched = true
+	g.wanted = nil
+	for s, w := range g.watches {
+		w.wanted = true
+		g.wanted = append(g.wanted, s)
+	}
+	g.mu.Unlock()
+	g.publish()
+	if g.m.state == Running {
+		g.startTicking(time.Now())
+	}
+	g.changed(&before)
+	g.rewatch()
+}
+
+// Rewind makes the grids what they were at generation, a past one that History names; users, name and settings stay as
+// they are, and what came after it is gone. Only for the owner. The game is paused while it is computed, and its epoch
+// changes. Errors: ErrNotOwner, ErrHistory, grid.ErrBudget (for a moment the grids are there twice), those of the log.
+func (g *Game) Rewind(ctx context.Context, user string, generation uint64) error {
+	if info := g.Info(); info.Owner != user {
+		return ErrNotOwner
+	}
+	h, err := g.holdNow(ctx)
+	if err != nil {
+		return err
+	}
+	var l *loaded
+	defer func() { g.release(l) }()
+	if generation > h.generation {
+		return ErrHistory
+	}
+	// From here on a caller who goes away stops nothing half-way.
+	ctx = context.WithoutCancel(ctx)
+	l, err = g.host.load(ctx, g.id, generation)
+	if err != nil {
+		l = nil
+		return err
+	}
+	if err := g.host.rewind(ctx, g.id, l, h); err != nil {
+		l.m.release()
+		l = nil
+		return err
+	}
+	return nil
+}
+
+// rewind makes the log end at what l holds: first a snapshot of it, then the entries behind it go, then a new epoch
+// begins. After a crash between these steps the game is either as before or rewound.
+func (h *Host) rewind(ctx context.Context, id ID, l *loaded, now held) error {
+	epoch := h.newEpoch(now.epoch)
+	e := event{kind: evRewind, epoch: epoch, meta: now.meta}
+	if r := l.m.apply(&e); r.err != nil {
+		return r.err
+	}
+	data := l.m.appendSnapshot(nil)
+	past := history{whole: now.whole, points: slices.DeleteFunc(now.points, func(p point) bool { return p.at >= l.cut })}
+	past.points = append(past.points, point{at: l.cut, generation: l.m.generation, time: time.Now().UnixMilli(), bytes: len(data)})
+	data = past.append(data)
+	if err := h.storage.SaveSnapshot(ctx, id.logName(), h.token, l.cut, data); err != nil {
+		return err
+	}
+	if err := h.storage.Cut(ctx, id.logName(), h.token, l.cut); err != nil {
+		return err
+	}
+	l.history, l.next = past, l.cut
+	h.appendEvent(id, l, &e)
+	return nil
+}
+
+// appendEvent writes one event and waits for the answer. The machine counts it as applied in any case: a new epoch
+// that is not in the log is no loss, since epochs also grow with time.
+func (h *Host) appendEvent(id ID, l *loaded, e *event) {
+	entry := entry{number: l.m.next, generation: l.m.generation, time: time.Now().UnixMilli(), events: []event{*e}}
+	answer := make(chan error, 1)
+	h.storage.Append(id.logName(), h.token, [][]byte{entry.append(nil)}, func(first uint64, err error) {
+		if err == nil {
+			l.next = first + 1
+		}
+		answer <- err
+	})
+	if err := <-answer; err != nil {
+		countFailure(err)
+		h.log.Warn("a new epoch of a game was not written; the game goes on", "game", id, "err", err)
+		return
+	}
+	l.m.next++
+}
+
+// reload loads a game that an internal error paused.
+func (g *Game) reload(ctx context.Context) error {
+	h, err := g.holdNow(ctx)
+	if err != nil {
+		return err
+	}
+	ctx = context.WithoutCancel(ctx)
+	l, err := g.host.load(ctx, g.id, newest)
+	if err == nil {
+		e := event{kind: evOpen, epoch: g.host.newEpoch(max(h.epoch, l.m.epoch))}
+		l.m.apply(&e)
+		g.host.appendEvent(g.id, l, &e)
+	}
+	g.release(l)
+	return err
+}
+
+// Past says how far back a game can look, and how.
+type Past struct {
+	Oldest, Newest uint64 // generations
+	Points         []PastPoint
+}
+
+// PastPoint is a generation from which others are computed; it costs least to look at.
+type PastPoint struct {
+	Generation uint64
+	Time       time.Time // when it was saved; zero if that is not known
+}
+
+// Past returns the generations that Look and Rewind take.
+func (g *Game) Past(ctx context.Context) (Past, error) {
+	var past Past
+	err := g.look(ctx, func() error {
+		past = Past{Oldest: g.history.oldest(), Newest: g.m.generation}
+		for _, p := range g.history.points {
+			past.Points = append(past.Points, PastPoint{p.generation, time.UnixMilli(p.time)})
+		}
+		return nil
+	})
+	return past, err
+}
+
+// Look returns a snapshot frame (binary) of a grid as it was at a past generation, and changes nothing. Few callers are
+// served at a time. Errors: ErrNoGrid, ErrHistory, grid.ErrBudget, those of the log.
+func (g *Game) Look(ctx context.Context, index int, generation uint64) (*Frame, error) {
+	specs := g.info.Load().Grids
+	switch {
+	case index < 0 || index >= len(specs):
+		return nil, ErrNoGrid
+	case generation > g.generation.Load():
+		return nil, ErrHistory
+	}
+	if err := g.host.lookers.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer g.host.lookers.release()
+	l, err := g.host.load(ctx, g.id, generation)
+	if err != nil {
+		return nil, err
+	}
+	defer l.m.release()
+	gr := l.m.grids[index]
+	f := &Frame{Game: g.id, Stream: Stream{Grid: index}, Kind: FrameSnapshot, Epoch: g.info.Load().Epoch, Generation: generation, Hash: gr.Hash()}
+	f.Data = gr.AppendSnapshot(protocol.AppendGridHeader(nil, protocol.GridHeader{
+		Kind: protocol.GridSnapshot, Flags: specs[index].flags(), Grid: uint16(index), Epoch: f.Epoch, Game: uint64(g.id),
+		Generation: generation, Hash: f.Hash,
+	}))
+	return f, nil
+}
+
+// Event is one line of the story of a game.
+type Event struct {
+	Seq        uint64 // place in the log: pass the last one to go on reading
+	Generation uint64
+	Time       time.Time
+	User       string // who asked; empty for the node, and for users nobody knows any more
+	Kind       string // "create", "join", "leave", "start", "pause", "stop", "configure", "colour", "edit", "rewind", "open", "end"
+	Grid       int    // of edits
+	Edits      int    // how many
+}
+
+var eventNames = [eventKinds]string{
+	evCreate: "create", evOpen: "open", evJoin: "join", evLeave: "leave", evConfigure: "configure", evColour: "colour",
+	evEdits: "edit", evRewind: "rewind", evEnd: "end",
+}
+
+// MaxEvents is the most events that one call of Events returns.
+const MaxEvents = 1000
+
+// Events returns what happened behind place after, oldest first, about limit events (at most MaxEvents) and all of the
+// last entry they come from. What was trimmed away is left out.
+func (g *Game) Events(ctx context.Context, after uint64, limit int) ([]Event, error) {
+	limit = min(max(limit, 1), MaxEvents)
+	info := g.Info()
+	var out []Event
+	for from := after + 1; len(out) < limit; {
+		entries, err := g.host.storage.Read(ctx, g.id.logName(), from, pageEntries)
+		if err != nil {
+			return nil, err
+		}
+		for _, stored := range entries {
+			from = stored.Seq + 1
+			e, err := parseEntry(stored.Data)
+			if err != nil {
+				return nil, fmt.Errorf("entry %d: %w", stored.Seq, err)
+			}
+			out = appendStory(out, &info, stored.Seq, &e)
+			if len(out) >= limit {
+				return out, nil
+			}
+		}
+		if len(entries) < pageEntries {
+			break
+		}
+	}
+	return out, nil
+}
+
+// appendStory turns the events of an entry into lines of the story; an entry that makes the one before void takes that
+// one's lines out.
+func appendStory(out []Event, info *Info, seq uint64, e *entry) []Event {
+	for i := range e.events {
+		ev := &e.events[i]
+		line := Event{Seq: seq, Generation: e.generation, Time: time.UnixMilli(e.time), Kind: eventNames[ev.kind], Grid: ev.grid, Edits: len(ev.edits)}
+		for _, u := range info.Users {
+			if int(u.Number) == int(ev.by)-1 || ev.user != "" && u.ID == ev.user {
+				line.User = u.ID
+			}
+		}
+		if ev.kind == evState {
+			line.Kind = [...]string{Paused: "pause", Running: "start", Stopped: "stop"}[ev.state]
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// gate lets a few callers through at a time.
+type gate chan struct{}
+
+func (g gate) acquire(ctx context.Context) error {
+	select {
+	case g <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g gate) release() { <-g }
