@@ -11,7 +11,9 @@ import (
 type Object struct {
 	// Name is the catalogue's, or what the thing does: "still life of 9 cells",
 	// "spaceship of period 4".
-	Name  string `json:"name"`
+	Name string `json:"name"`
+	// Code is its apgcode, "" for a part of a larger thing.
+	Code  string `json:"code,omitempty"`
 	Count int    `json:"count"`
 	// Period, DX and DY are those of the thing alone: 1, 0 and 0 for a still
 	// life.
@@ -24,11 +26,12 @@ type Object struct {
 type census struct {
 	*motions
 	count map[Object]int
+	codes map[*motion]string
 }
 
 // countObjects returns the kinds of things in cells, the most frequent first.
 func countObjects(cells []Cell, ms *motions) []Object {
-	c := census{motions: ms, count: map[Object]int{}}
+	c := census{motions: ms, count: map[Object]int{}, codes: map[*motion]string{}}
 	for _, island := range islands(cells) {
 		c.island(island)
 	}
@@ -86,11 +89,21 @@ func (c *census) independent(parts [][]Cell, whole sighting) bool {
 
 // add counts one thing. Its direction does not matter here.
 func (c *census) add(name string, m *motion) {
-	o := Object{Name: name, Period: m.period, DX: abs(m.dx), DY: abs(m.dy)}
+	o := Object{Name: name, Code: c.code(m), Period: m.period, DX: abs(m.dx), DY: abs(m.dy)}
 	if o.DX < o.DY {
 		o.DX, o.DY = o.DY, o.DX
 	}
 	c.count[o]++
+}
+
+// code is the apgcode of a motion, worked out once.
+func (c *census) code(m *motion) string {
+	code, ok := c.codes[m]
+	if !ok {
+		code = m.apgcode()
+		c.codes[m] = code
+	}
+	return code
 }
 
 // describe names what the catalogue does not know.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -144,11 +145,7 @@ func TestPatternLimits(t *testing.T) {
 	if err != nil || len(p.Comments) != 2 {
 		t.Errorf("3 comments with a limit of 2: %d kept, %v", len(p.Comments), err)
 	}
-	deep := "[M2]\n********$********$********$\n"
-	for level := 4; level <= 60; level++ {
-		deep += fmt.Sprintf("%d %d %d %d %d\n", level, level-3, level-3, level-3, level-3)
-	}
-	if _, err := Parse([]byte(deep), PatternLimits{}); !errors.Is(err, ErrPatternTooLarge) {
+	if _, err := Parse([]byte(deepTree(60)), PatternLimits{}); !errors.Is(err, ErrPatternTooLarge) {
 		t.Errorf("a tree of 2^100 cells: error %v", err)
 	}
 	bytes := testing.AllocsPerRun(3, func() { Parse([]byte("4000000000o!"), PatternLimits{}) })
@@ -265,4 +262,44 @@ func TestAppendLimits(t *testing.T) {
 	if got := string(AppendRunLine(nil, mustRLE(t, strings.Repeat("bo", 100)+"!"))); strings.Contains(got, "\n") || len(got) != 201 {
 		t.Errorf("AppendRunLine gives %q", got)
 	}
+}
+
+// Goal: hostile files take no more memory than the docs say. Method: the worst
+// input of each kind, and what the runtime counts as allocated; growing a list
+// costs a few times what it ends with.
+func TestParseMemory(t *testing.T) {
+	limits := PatternLimits{Bytes: 4 << 20, Cells: 1 << 18, Side: 1 << 16}
+	const cells, nodes, input = 12 << 18, 40 << 20, 4 << 20
+	for _, c := range []struct {
+		name, text string
+		most       uint64
+	}{
+		{"a huge run", "9999999999o!", 1 << 16},
+		{"runs beyond the cells", strings.Repeat("60000o$", 100), 6 * cells},
+		{"cells one by one", "x = 1, y = 1\n" + strings.Repeat("o$", 1<<17), 6 * cells},
+		{"empty rows", strings.Repeat("9999999$", 1000), 1 << 16},
+		{"comments", strings.Repeat("#C\n", 1<<20), 4 * input},
+		{"a long comment", "#C " + strings.Repeat("x", 3<<20) + "\no!", 6 * input},
+		{"plaintext", strings.Repeat(strings.Repeat("O", 1<<10)+"\n", 1<<10), 6 * cells},
+		{"far points", "#Life 1.06\n" + strings.Repeat("0 0\n99999 99999\n", 1000), 1 << 16},
+		{"nodes", "[M2]\n" + strings.Repeat("$\n", 2<<20), 4 * nodes},
+		{"a deep tree", deepTree(60), 1 << 17},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		Parse([]byte(c.text), limits)
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc - uint64(len(c.text)); got > c.most && got < 1<<62 {
+			t.Errorf("%s: %d bytes for %d of input, at most %d are allowed", c.name, got, len(c.text), c.most)
+		}
+	}
+}
+
+// deepTree is a macrocell file whose root repeats one full leaf everywhere.
+func deepTree(levels int) string {
+	text := "[M2]\n********$********$********$\n"
+	for level := 4; level <= levels; level++ {
+		text += fmt.Sprintf("%d %d %d %d %d\n", level, level-3, level-3, level-3, level-3)
+	}
+	return text
 }

@@ -187,8 +187,12 @@ func TestVerifyRPentomino(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "[{block 8 1 0 0} {glider 6 4 1 1} {beehive 4 1 0 0} {blinker 4 2 0 0} {boat 1 1 0 0} {loaf 1 1 0 0} {ship 1 1 0 0}]"
-	if got := fmt.Sprint(a.Objects); got != want {
+	want := "8 block xs4_33, 6 glider xq4_153, 4 beehive xs6_696, 4 blinker xp2_7, 1 boat xs5_253, 1 loaf xs7_2596, 1 ship xs6_356, "
+	got := ""
+	for _, o := range a.Objects {
+		got += fmt.Sprintf("%d %s %s, ", o.Count, o.Name, o.Code)
+	}
+	if got != want {
 		t.Errorf("left: %s\nwant: %s", got, want)
 	}
 }

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"compress/gzip"
 	"context"
 	"errors"
 	"flag"
@@ -18,6 +20,7 @@ import (
 const patternExample = `gosper pattern acorn.rle                       when it settles, and what is left
 gosper pattern glider                          a pattern of the catalogue, by name
 gosper pattern --list                          the catalogue
+gosper pattern xq4_153                         a pattern by its apgcode
 gosper pattern --to cells gun.rle              convert; also rle, life105, life106
 gosper pattern --orient rotate90 ship.rle      turn; also rotate180, rotate270, flipx, flipy, transpose
 gosper pattern --run 100 --to cells acorn.rle  the cells after 100 generations
@@ -135,6 +138,9 @@ func readPattern(name string, in io.Reader) (*grid.Pattern, error) {
 			if t, ok := grid.FindTemplate(name); ok {
 				return t.Pattern.Clone(), nil
 			}
+			if p, err := grid.ParseApgcode(name, grid.PatternLimits{}); err == nil {
+				return p, nil
+			}
 			return nil, fmt.Errorf("%s is neither a file nor a pattern of the catalogue (gosper pattern --list)", name)
 		}
 		if err != nil {
@@ -145,9 +151,9 @@ func readPattern(name string, in io.Reader) (*grid.Pattern, error) {
 	}
 	limits := grid.DefaultPatternLimits()
 	limits.Side = 1 << 24 // what is on this machine's disk may be wide
-	text, err := io.ReadAll(io.LimitReader(in, int64(limits.Bytes)+1))
+	text, err := readText(in, limits.Bytes)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	p, err := grid.Parse(text, limits)
 	if err != nil {
@@ -158,6 +164,20 @@ func readPattern(name string, in io.Reader) (*grid.Pattern, error) {
 		p.Name = strings.TrimSuffix(base, filepath.Ext(base))
 	}
 	return p, nil
+}
+
+// readText reads at most one byte more than limit, unpacked if it is gzip.
+func readText(in io.Reader, limit int) ([]byte, error) {
+	buffered := bufio.NewReader(in)
+	in = buffered
+	if head, _ := buffered.Peek(2); string(head) == "\x1f\x8b" {
+		packed, err := gzip.NewReader(buffered)
+		if err != nil {
+			return nil, err
+		}
+		in = packed
+	}
+	return io.ReadAll(io.LimitReader(in, int64(limit)+1))
 }
 
 // universe is where the pattern runs; sides of 0 mean an endless plane.

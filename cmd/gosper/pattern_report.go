@@ -206,11 +206,17 @@ func (f *findings) write(out io.Writer, a *grid.Analysis) error {
 	return w.Flush()
 }
 
+// longestCode is the longest apgcode shown beside a thing without a name.
+const longestCode = 24
+
 // objectsText lists what is left: "8 blocks, 6 gliders, 1 boat".
 func objectsText(objects []grid.Object) string {
 	parts := make([]string, len(objects))
 	for i, o := range objects {
 		parts[i] = fmt.Sprintf("%d %s", o.Count, plural(o.Name, o.Count))
+		if strings.Contains(o.Name, " of ") && len(o.Code) > 0 && len(o.Code) <= longestCode {
+			parts[i] += " " + o.Code
+		}
 	}
 	return strings.Join(parts, ", ")
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -15,6 +16,20 @@ func pattern(t *testing.T, in string, args ...string) (out, errOut string, code 
 	var o, e bytes.Buffer
 	code = run(t.Context(), append([]string{"pattern"}, args...), stdio{strings.NewReader(in), &o, &e})
 	return o.String(), e.String(), code
+}
+
+// zipped packs text as gzip does.
+func zipped(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 // Goal: the fates people know are told in the first line. Method: patterns
@@ -34,6 +49,8 @@ func TestPatternFates(t *testing.T) {
 		{"", []string{"Gosper glider gun"}, "36 cells, +5 every 30 generations; a gun of period 30"},
 		{"", []string{"diehard"}, "dies at 130"},
 		{"", []string{"block"}, "still life of 4 cells"},
+		{"", []string{"xq4_153"}, "speed c/4 diagonal"},
+		{zipped(t, "b2o$2o$bo!"), []string{"-"}, "stable at 1103 with 116 cells"},
 		{"", []string{"pulsar"}, "repeats every 3 generations"},
 		{"", []string{"copperhead"}, "spaceship of period 10, moves (0,-1) in it, speed c/10 orthogonal"},
 		{"", []string{"glider", "--orient", "rotate90", "--json"}, `"dx":-1,"dy":1`},
