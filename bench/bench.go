@@ -48,9 +48,9 @@ func Scenarios() []Scenario {
 
 // Options are what the user chose.
 type Options struct {
-	// Target is "self" (start a server as a child process of this binary) or the host:port of the line door of a
-	// server that runs already. With an address the server's CPU and memory are not known, so figures that need
-	// them are absent.
+	// Target is "self" (start a server as a child process of this binary), or the address of a server that runs
+	// already: "host" for the default ports, or "host:line,http,internal". Such a server's CPU and memory are not
+	// known, so figures that need them are absent.
 	Target string
 	// Against names a peer that does the same work on the same machine in the same run. "" means none.
 	Against string
@@ -75,9 +75,12 @@ func NewOptions() Options {
 
 // Validate names the field that is wrong.
 func (o *Options) Validate() error {
+	if o.Target != "self" {
+		if _, _, err := targetPorts(o.Target); err != nil {
+			return err
+		}
+	}
 	switch {
-	case o.Target == "":
-		return errors.New("target: must be self or host:port")
 	case o.Duration < 100*time.Millisecond || o.Duration > time.Hour:
 		return errors.New("duration: must be between 100ms and 1h")
 	case o.Repeat < 1 || o.Repeat > 1000:

@@ -44,9 +44,10 @@ type idleSide struct {
 	kind  idleKind
 	calm  time.Duration // how long memory must stay as it is
 	greet func(i int) greeter
-	// admit prepares the server for the connections, after its memory without them was measured; nil: nothing to do.
+	// admit prepares the server for the connections; nil: nothing to do.
 	admit func(ctx context.Context) error
-	rest  func(ctx context.Context) // asks the server to collect its garbage; nil: cannot be asked
+	rest  func(ctx context.Context)                  // asks the server to collect its garbage; nil: cannot be asked
+	live  func(ctx context.Context) (float64, error) // bytes of its live objects; nil: cannot be asked
 }
 
 func runIdle(ctx context.Context, r *Run) error {
@@ -56,7 +57,7 @@ func runIdle(ctx context.Context, r *Run) error {
 	}
 	r.Setting("connections", conns)
 	r.Setting("heartbeat_s", idleBeat.Seconds())
-	r.Setting("memory", "VmRSS of the server, less what it had right after its start, a connection; after three forced collections (Go makes one every two idle minutes) and until it changed by less than 0.2 % in 3 s")
+	r.Setting("memory", "VmRSS of the server, less what it had without the connections, a connection; after three forced collections (Go makes one every two idle minutes) and until it changed by less than 0.2 % in 3 s")
 	r.Note("each kind is measured once, on a fresh server; --repeat does not count here")
 	if r.Target != "self" {
 		return fmt.Errorf("target: the memory of a server can be read only when it is self")
@@ -104,6 +105,7 @@ func idleGosper(ctx context.Context, r *Run, kind idleKind, conns int, part floa
 		side.greet = func(i int) greeter { return &webGreeting{host: s.web, sub: subEnvelopes, nonce: nonces[i]} }
 	}
 	// Reading the heap profile with gc=1 runs a collection first.
+	side.live = func(context.Context) (float64, error) { return s.metric("go_memstats_heap_alloc_bytes") }
 	side.rest = func(ctx context.Context) { _, _ = s.get(ctx, "/debug/pprof/heap?gc=1") }
 	figures, err := side.measure(ctx, r, conns, part)
 	for name, v := range figures {
@@ -130,14 +132,9 @@ func idleGnet(ctx context.Context, r *Run, conns int) error {
 // before an interrupt are returned.
 func (s *idleSide) measure(ctx context.Context, r *Run, conns int, part float64) (map[string]float64, error) {
 	figures := map[string]float64{}
-	before, err := s.settle(ctx, func(d time.Duration) error { return pause(ctx, d) })
+	before, err := s.base(ctx)
 	if err != nil {
 		return figures, err
-	}
-	if s.admit != nil {
-		if err := s.admit(ctx); err != nil {
-			return figures, err
-		}
 	}
 	p, err := newPoller()
 	if err != nil {
@@ -170,6 +167,39 @@ func (s *idleSide) measure(ctx context.Context, r *Run, conns int, part float64)
 	return figures, err
 }
 
+// base returns the memory of the server without the connections. Nonces that wait for them lie in its store and in its
+// memory; the connections use them up. So the base is measured with the nonces there, less the live objects they are.
+func (s *idleSide) base(ctx context.Context) (float64, error) {
+	still := func(d time.Duration) error { return pause(ctx, d) }
+	if s.admit == nil {
+		return s.settle(ctx, still)
+	}
+	s.collect(ctx)
+	empty, err := s.live(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if err := s.admit(ctx); err != nil {
+		return 0, err
+	}
+	resident, err := s.settle(ctx, still)
+	if err != nil {
+		return 0, err
+	}
+	s.collect(ctx)
+	admitted, err := s.live(ctx)
+	return resident - (admitted - empty), err
+}
+
+// collect asks the server to collect its garbage, as often as pools need to let go of what they hold.
+func (s *idleSide) collect(ctx context.Context) {
+	for range collections {
+		if s.rest != nil {
+			s.rest(ctx)
+		}
+	}
+}
+
 // window measures the CPU of the server while only heartbeats pass, in µs a connection and second.
 func (s *idleSide) window(ctx context.Context, r *Run, load *idleLoad, part float64) (float64, error) {
 	d := idleWindow
@@ -194,14 +224,7 @@ func (s *idleSide) window(ctx context.Context, r *Run, load *idleLoad, part floa
 
 // settle waits until the server's memory stays as it is, and returns it. serve is called meanwhile.
 func (s *idleSide) settle(ctx context.Context, serve func(time.Duration) error) (float64, error) {
-	for range collections {
-		if s.rest != nil {
-			s.rest(ctx)
-		}
-		if err := serve(s.calm / 3); err != nil {
-			return 0, err
-		}
-	}
+	s.collect(ctx)
 	start := time.Now()
 	mark, since := 0.0, start
 	for {

@@ -66,20 +66,29 @@ var raisedLimits = []string{
 	"--rate-read=0", "--rate-write=0", "--rate-chat=0", "--rate-auth=0", "--log-level=error",
 }
 
-// point takes the addresses of a server that runs already: "host" for the default ports, or
+// targetPorts reads the address of a server that runs already: "host" for the default ports, or
 // "host:line,http,internal".
-func (s *node) point(ctx context.Context, r *Run) error {
-	host, ports, named := strings.Cut(r.Target, ":")
-	list := []string{"9000", "8080", "8000"}
+func targetPorts(target string) (host string, ports []string, err error) {
+	host, list, named := strings.Cut(target, ":")
+	ports = []string{"9000", "8080", "8000"}
 	if named {
-		list = strings.Split(ports, ",")
+		ports = strings.Split(list, ",")
 	}
-	if len(list) != 3 || host == "" {
-		return fmt.Errorf("target: %q is not self, host or host:line,http,internal", r.Target)
+	if len(ports) != 3 || host == "" {
+		return "", nil, fmt.Errorf("target: %q is not self, host or host:line,http,internal", target)
+	}
+	return host, ports, nil
+}
+
+// point takes the addresses of a server that runs already.
+func (s *node) point(ctx context.Context, r *Run) error {
+	host, list, err := targetPorts(r.Target)
+	if err != nil {
+		return err
 	}
 	s.line, s.web, s.internal = net.JoinHostPort(host, list[0]), net.JoinHostPort(host, list[1]), net.JoinHostPort(host, list[2])
 	r.Note("the server runs already, so its CPU time and memory are not known; its rate limits must be off: %s", strings.Join(raisedLimits, " "))
-	_, err := s.get(ctx, "/readyz")
+	_, err = s.get(ctx, "/readyz")
 	return err
 }
 

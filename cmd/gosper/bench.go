@@ -60,6 +60,9 @@ func runBench(ctx context.Context, args []string, std stdio) int {
 	if result == nil {
 		return usageError(std, "gosper bench", err)
 	}
+	if err != nil && len(result.Figures) == 0 && !*asJSON {
+		return failure(std, "gosper bench", err)
+	}
 	if fault := publish(std.out, result, *asJSON, *report); fault != nil {
 		return failure(std, "gosper bench", fault)
 	}

@@ -161,7 +161,7 @@ func TestCall(t *testing.T) {
 
 // Goal: wrong command lines of the commands here are answered with 2 and one line. Method: table.
 func TestTalkUsage(t *testing.T) {
-	for _, args := range [][]string{{"bench"}, {"bench", "nothing"}, {"bench", "echo", "--against", "nobody"}, {"bench", "echo", "--repeat", "0"},
+	for _, args := range [][]string{{"bench"}, {"bench", "nothing"}, {"bench", "echo", "--against", "nobody"}, {"bench", "echo", "--repeat", "0"}, {"bench", "echo", "--target", "x:1"},
 		{"tail"}, {"tail", "a", "b"}, {"chat", "word"}} {
 		code, out, errs := runWith(t.Context(), "", args...)
 		if code != exitUsage || out != "" || strings.Count(errs, "\n") != 1 {
