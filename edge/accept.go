@@ -122,7 +122,7 @@ func (e *Engine) admit(ln *listener, c *net.TCPConn) {
 	}
 	trusted := ln.trusts(remoteOf(c))
 	if ln.TLS == nil && !trusted {
-		e.take(c, &opening{door: ln.door})
+		e.take(c, &opening{door: ln.door, own: true})
 		return
 	}
 	select {
@@ -172,7 +172,7 @@ func (e *Engine) handshake(ln *listener, c *net.TCPConn, trusted bool) {
 	_ = c.SetDeadline(deadline)
 	stop := context.AfterFunc(e.ctx, func() { _ = c.SetDeadline(time.Now()) })
 	defer stop()
-	o := &opening{door: ln.door}
+	o := &opening{door: ln.door, own: true}
 	if trusted {
 		from, err := readProxy(c)
 		if err != nil {

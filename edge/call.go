@@ -74,7 +74,7 @@ func (s *Session) start(req Request) {
 	c := &call{session: s, req: req}
 	c.ctx.deadline = now.Add(l.engine.limits.CallTimeout)
 	c.Call = module.Call{
-		Context: &c.ctx, Route: req.Route, Door: s.door.Name(), Remote: s.remoteText(), ClientCode: req.ClientCode,
+		Context: &c.ctx, Route: req.Route, Door: s.door.Name(), Remote: s.remote.String(), ClientCode: req.ClientCode,
 		Content: req.Content, Who: *s.Who(), Session: s, Received: now,
 	}
 	s.calls.active = c
@@ -82,14 +82,6 @@ func (s *Session) start(req Request) {
 	if !c.stage.CompareAndSwap(stageDispatching, stageWaiting) {
 		s.answered(c)
 	}
-}
-
-// remoteText is the client's address as calls carry it, made by the first call.
-func (s *Session) remoteText() string {
-	if s.remoteName == "" {
-		s.remoteName = s.remote.String()
-	}
-	return s.remoteName
 }
 
 // done takes the reply of the function. Any goroutine.

@@ -150,6 +150,7 @@ type opening struct {
 	info   AdoptInfo
 	secure *tls.Conn
 	link   *handover
+	own    bool // of our own listeners: nobody else looks at the socket's addresses
 }
 
 // Adopt gives a connection that was opened elsewhere, such as a websocket after its upgrade, to a loop. c is a TCP
@@ -230,6 +231,9 @@ func (e *Engine) open(c gnet.Conn, o *opening) {
 	s.times = times{opened: l.now, heard: l.now, beat: l.now - uint32(rand.IntN(int(ticksOf(e.limits.Heartbeat)))), struck: l.now}
 	c.SetContext(s)
 	c.SetSafeContext(nil) // it held o
+	if o.own {
+		forgetAddrs(c)
+	}
 	l.sessions = append(l.sessions, s)
 	l.count.Add(1)
 	e.sessions.Add(1)
@@ -250,6 +254,16 @@ func (e *Engine) open(c gnet.Conn, o *opening) {
 		s.receiveTLS(nil) // what the handshake read too much
 	}
 	s.schedule()
+}
+
+// forgetAddrs frees what the addresses of a connection point to: a tenth of what gnet keeps for it. The session has the
+// one it needs.
+func forgetAddrs(c gnet.Conn) {
+	for _, a := range []net.Addr{c.LocalAddr(), c.RemoteAddr()} {
+		if tcp, ok := a.(*net.TCPAddr); ok {
+			*tcp = net.TCPAddr{}
+		}
+	}
 }
 
 func (e *Engine) loopOf(c gnet.Conn) *loop {

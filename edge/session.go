@@ -29,30 +29,27 @@ type Session struct {
 	secure *secureLink // nil without TLS
 
 	// owned by the loop
-	conn       gnet.Conn
-	flags      flags
-	format     Format
-	missed     uint8 // pings without any byte since
-	strikes    uint8
-	guestIn    uint32 // bytes received before authentication
-	index      uint32 // in loop.sessions
-	gathered   int32  // 1 + index in fanout.dirty during a pass
-	in         []byte // begun frames, nil when there is none
-	subs       []subscription
-	calls      *callQueue // nil while there is no call
-	remoteName string     // remote as text, once a call was made
-	known      *module.Identity
-	timer      timerLink
-	times      times
-	rates      [rateClasses]bucket
-	out        progress
+	conn     gnet.Conn
+	flags    flags
+	format   Format
+	missed   uint8 // pings without any byte since
+	strikes  uint8
+	guestIn  uint32 // bytes received before authentication
+	index    uint32 // in loop.sessions
+	gathered int32  // 1 + index in fanout.dirty during a pass
+	in       []byte // begun frames, nil when there is none
+	subs     []subscription
+	calls    *callQueue // nil while there is no call
+	known    *module.Identity
+	timer    timerLink
+	times    times
+	rates    [rateClasses]bucket
+	out      progress
 
 	// State is the door's own.
 	State any
 
-	// guarded by mu
-	mu       sync.Mutex // also guards subs against Subscriptions
-	gone     bool       // the connection has ended
+	mu       sync.Mutex // guards subs against Subscriptions
 	identity atomic.Pointer[module.Identity]
 }
 
@@ -258,9 +255,6 @@ func (s *Session) closed() {
 		s.door.count("client")
 	}
 	s.flags |= flagClosed | flagClosing
-	s.mu.Lock()
-	s.gone = true
-	s.mu.Unlock()
 	l := s.loop
 	l.wheel.remove(s)
 	s.drop()

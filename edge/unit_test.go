@@ -180,7 +180,7 @@ func FuzzProxy(f *testing.F) {
 
 // The parts of a session that is idle. A change here is a change of the memory of every client.
 func TestSessionSize(t *testing.T) {
-	if size := unsafe.Sizeof(Session{}); size > 416 {
+	if size := unsafe.Sizeof(Session{}); size > 288 {
 		t.Errorf("a session has %d bytes", size)
 	}
 }
