@@ -50,6 +50,7 @@ func runGrid(ctx context.Context, r *Run) error {
 	r.Setting("density", gridDensity)
 	r.Setting("seed", gridSeed)
 	r.Setting("dense_generations", gridDense)
+	r.Setting("settled_after_generations", map[bool]int{false: gridSettle, true: gridSettleQuick}[r.Quick])
 	r.Setting("clock", "CPU time of the thread; the best sample of each turn, the median of the turns")
 	r.Setting("kernel", autoKernel())
 	return onThread(func() error {
