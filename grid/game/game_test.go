@@ -263,7 +263,7 @@ func TestSameCellAtOnce(t *testing.T) {
 func TestDiskFull(t *testing.T) {
 	r := newRecorder()
 	w := newWorld(t, func(w *world) { w.sink = r })
-	log := w.log.(*faultyLog)
+	log := w.log
 	g := w.create(CreateRequest{Interval: 10 * time.Millisecond})
 	s := must[Stream](t)(w.h.Watch(g.ID(), Stream{}))
 	must[Ack](t)(g.EditWait(ctx, "anna", 0, Edit{Kind: Place, X: 1, Y: 1}, Edit{Kind: Place, X: 2, Y: 1}, Edit{Kind: Place, X: 3, Y: 1}))

@@ -59,9 +59,12 @@ func (g *Game) hold() {
 	}
 }
 
-// release lets the game go on, with another machine when l is not nil.
+// release lets the game go on, with another machine when l is not nil, and waits until it does. A held game keeps its host
+// from closing, so there is a worker to do it.
 func (g *Game) release(l *loaded) {
+	done := make(chan struct{})
 	g.post(func() {
+		defer close(done)
 		g.held = false
 		if l == nil || g.over {
 			if l != nil {
@@ -71,6 +74,7 @@ func (g *Game) release(l *loaded) {
 		}
 		g.replace(l)
 	})
+	<-done
 }
 
 // replace puts another machine into the game, tells everybody, and sends snapshots to all watchers.
@@ -263,8 +267,8 @@ const MaxEvents = 1000
 func (g *Game) Events(ctx context.Context, after uint64, limit int) ([]Event, error) {
 	limit = min(max(limit, 1), MaxEvents)
 	info := g.Info()
-	var out []Event
-	for from := after + 1; len(out) < limit; {
+	story := story{info: &info}
+	for from := after + 1; ; {
 		entries, err := g.host.storage.Read(ctx, g.id.logName(), from, pageEntries)
 		if err != nil {
 			return nil, err
@@ -275,25 +279,41 @@ func (g *Game) Events(ctx context.Context, after uint64, limit int) ([]Event, er
 			if err != nil {
 				return nil, fmt.Errorf("entry %d: %w", stored.Seq, err)
 			}
-			out = appendStory(out, &info, stored.Seq, &e)
-			if len(out) >= limit {
-				return out, nil
+			if story.next(&e); len(story.lines) >= limit {
+				return story.lines, nil
 			}
+			story.add(stored.Seq, &e)
 		}
 		if len(entries) < pageEntries {
-			break
+			return story.lines, nil
 		}
 	}
-	return out, nil
 }
 
-// appendStory turns the events of an entry into lines of the story; an entry that makes the one before void takes that
-// one's lines out.
-func appendStory(out []Event, info *Info, seq uint64, e *entry) []Event {
+// story collects what entries tell, without void batches.
+type story struct {
+	info   *Info
+	lines  []Event
+	number uint64 // of the last batch
+	from   int    // where its lines begin; there are none of it when this is the end
+}
+
+// next takes out the lines of the last batch when e makes it void.
+func (s *story) next(e *entry) {
+	if s.from < len(s.lines) && e.number <= s.number {
+		s.lines = s.lines[:s.from]
+	}
+}
+
+// add writes the lines of e.
+func (s *story) add(seq uint64, e *entry) {
+	if len(e.events) > 0 {
+		s.number, s.from = e.number, len(s.lines)
+	}
 	for i := range e.events {
 		ev := &e.events[i]
 		line := Event{Seq: seq, Generation: e.generation, Time: time.UnixMilli(e.time), Kind: eventNames[ev.kind], Grid: ev.grid, Edits: len(ev.edits)}
-		for _, u := range info.Users {
+		for _, u := range s.info.Users {
 			if int(u.Number) == int(ev.by)-1 || ev.user != "" && u.ID == ev.user {
 				line.User = u.ID
 			}
@@ -301,9 +321,8 @@ func appendStory(out []Event, info *Info, seq uint64, e *entry) []Event {
 		if ev.kind == evState {
 			line.Kind = [...]string{Paused: "pause", Running: "start", Stopped: "stop"}[ev.state]
 		}
-		out = append(out, line)
+		s.lines = append(s.lines, line)
 	}
-	return out
 }
 
 // gate lets a few callers through at a time.

@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -26,50 +25,41 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// faultyLog is a Log in memory whose writes fail, hang or get lost on demand.
+// faultyLog is a Log whose writes fail, hang or get lost on demand.
 type faultyLog struct {
-	mu    sync.Mutex
-	logs  map[string]*testLog
-	fault error    // every write fails with it and does nothing
-	late  bool     // appends are kept but not answered until answer
-	held  []func() // answers that wait
+	broker.Log
+
+	mu     sync.Mutex
+	fault  error    // every write fails with it and does nothing
+	late   bool     // appends are kept but not answered until answer
+	held   []func() // answers that wait
+	hidden bool     // no snapshot is found
 }
 
-type testLog struct {
-	first     uint64 // Seq of entries[0]
-	entries   [][]byte
-	snapshots map[uint64][]byte
-}
+func newFaultyLog() *faultyLog { return &faultyLog{Log: memory.NewLog()} }
 
-func newFaultyLog() *faultyLog { return &faultyLog{logs: map[string]*testLog{}} }
-
-func (l *faultyLog) log(name string) *testLog {
-	t := l.logs[name]
-	if t == nil {
-		t = &testLog{first: 1, snapshots: map[uint64][]byte{}}
-		l.logs[name] = t
-	}
-	return t
-}
-
-func (l *faultyLog) Append(name string, _ uint64, entries [][]byte, done func(uint64, error)) {
+func (l *faultyLog) failing() error {
 	l.mu.Lock()
-	if l.fault != nil {
-		err := l.fault
-		l.mu.Unlock()
+	defer l.mu.Unlock()
+	return l.fault
+}
+
+func (l *faultyLog) Append(name string, token uint64, entries [][]byte, done func(uint64, error)) {
+	if err := l.failing(); err != nil {
 		done(0, err)
 		return
 	}
-	t := l.log(name)
-	seq := t.first + uint64(len(t.entries))
-	t.entries = append(t.entries, entries...)
-	if l.late {
-		l.held = append(l.held, func() { done(seq, nil) })
+	l.Log.Append(name, token, entries, func(seq uint64, err error) {
+		l.mu.Lock()
+		late := l.late
+		if late {
+			l.held = append(l.held, func() { done(seq, err) })
+		}
 		l.mu.Unlock()
-		return
-	}
-	l.mu.Unlock()
-	done(seq, nil)
+		if !late {
+			done(seq, err)
+		}
+	})
 }
 
 // setFault makes writes fail, or work again with nil.
@@ -79,7 +69,7 @@ func (l *faultyLog) setFault(err error) {
 	l.mu.Unlock()
 }
 
-// hang keeps appends without an answer, until answer.
+// hang keeps the answers of appends back, until answer.
 func (l *faultyLog) hang() {
 	l.mu.Lock()
 	l.late = true
@@ -96,94 +86,48 @@ func (l *faultyLog) answer() {
 	}
 }
 
-func (l *faultyLog) Read(_ context.Context, name string, from uint64, limit int) ([]broker.LogEntry, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	t := l.log(name)
-	var out []broker.LogEntry
-	for seq := max(from, t.first); seq < t.first+uint64(len(t.entries)) && len(out) < limit; seq++ {
-		out = append(out, broker.LogEntry{Seq: seq, Data: slices.Clone(t.entries[seq-t.first])})
+func (l *faultyLog) SaveSnapshot(ctx context.Context, name string, token, at uint64, data []byte) error {
+	if err := l.failing(); err != nil {
+		return err
 	}
-	return out, nil
+	return l.Log.SaveSnapshot(ctx, name, token, at, data)
 }
 
-func (l *faultyLog) Next(_ context.Context, name string) (uint64, error) {
+func (l *faultyLog) Snapshot(ctx context.Context, name string, before uint64) (uint64, []byte, error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	t := l.log(name)
-	return t.first + uint64(len(t.entries)), nil
-}
-
-func (l *faultyLog) SaveSnapshot(_ context.Context, name string, _, at uint64, data []byte) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.fault != nil {
-		return l.fault
-	}
-	l.log(name).snapshots[at] = slices.Clone(data)
-	return nil
-}
-
-func (l *faultyLog) Snapshot(_ context.Context, name string, before uint64) (uint64, []byte, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	best := uint64(0)
-	for at := range l.log(name).snapshots {
-		if at <= before {
-			best = max(best, at)
-		}
-	}
-	if best == 0 {
+	hidden := l.hidden
+	l.mu.Unlock()
+	if hidden {
 		return 0, nil, broker.ErrNotFound
 	}
-	return best, slices.Clone(l.log(name).snapshots[best]), nil
+	return l.Log.Snapshot(ctx, name, before)
 }
 
-func (l *faultyLog) Trim(_ context.Context, name string, seq uint64) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	t := l.log(name)
-	for t.first < seq && len(t.entries) > 0 {
-		t.entries = t.entries[1:]
-		t.first++
+func (l *faultyLog) Trim(ctx context.Context, name string, seq uint64) error {
+	if err := l.failing(); err != nil {
+		return err
 	}
-	for at := range t.snapshots {
-		if at < seq {
-			delete(t.snapshots, at)
-		}
-	}
-	return nil
+	return l.Log.Trim(ctx, name, seq)
 }
 
-func (l *faultyLog) Cut(_ context.Context, name string, _, from uint64) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.fault != nil {
-		return l.fault
+func (l *faultyLog) Cut(ctx context.Context, name string, token, from uint64) error {
+	if err := l.failing(); err != nil {
+		return err
 	}
-	t := l.log(name)
-	t.entries = t.entries[:min(uint64(len(t.entries)), max(from, t.first)-t.first)]
-	for at := range t.snapshots {
-		if at > from {
-			delete(t.snapshots, at)
-		}
-	}
-	return nil
+	return l.Log.Cut(ctx, name, token, from)
 }
 
-func (l *faultyLog) Drop(_ context.Context, name string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.logs, name)
-	return nil
+func (l *faultyLog) Drop(ctx context.Context, name string) error {
+	if err := l.failing(); err != nil {
+		return err
+	}
+	return l.Log.Drop(ctx, name)
 }
-
-func (l *faultyLog) Close() error { return nil }
 
 // world is a host and what outlives it.
 type world struct {
 	t      *testing.T
-	log    broker.Log
+	log    *faultyLog
 	store  broker.Store
 	budget *grid.Budget
 	limits Limits
@@ -228,24 +172,12 @@ func (w *world) restart() {
 	w.open()
 }
 
-// crash leaves the host where it is, as a killed process would, and starts another on a copy of its log.
+// crash cuts the host off from its log, as death would, and starts another on what is there.
 func (w *world) crash() {
 	w.t.Helper()
-	old := w.log.(*faultyLog)
-	old.mu.Lock()
-	copied := newFaultyLog()
-	for name, l := range old.logs {
-		c := *l
-		c.entries = slices.Clone(l.entries)
-		c.snapshots = map[uint64][]byte{}
-		for at, data := range l.snapshots {
-			c.snapshots[at] = data
-		}
-		copied.logs[name] = &c
-	}
-	old.mu.Unlock()
-	dead, budget := w.h, w.budget
-	w.log, w.budget = copied, grid.NewBudget(budget.Limit())
+	w.log.setFault(broker.ErrClosed)
+	dead := w.h
+	w.log, w.budget = &faultyLog{Log: w.log.Log}, grid.NewBudget(w.budget.Limit())
 	w.open()
 	dead.Close()
 }
