@@ -190,8 +190,8 @@ func (w *deltaWriter) record(g *Grid, t, b int, base *tile, replace, all bool) {
 func appendContent(dst []byte, k Kernel, a, b *tile) (out []byte, raw bool) {
 	start := len(dst)
 	dst = slices.Grow(dst, packSpace)
-	j := packJob{a: a, b: b, dst: &dst[:start+1][start]}
-	if n := j.run(k, dst[start:start+packSpace]); n <= rawContent {
+	j := packJob{a: a, b: b, dst: (*[packSpace]byte)(dst[start : start+packSpace])}
+	if n := j.run(k); n <= rawContent {
 		return dst[:start+n], false
 	}
 	for y, row := range a {

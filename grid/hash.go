@@ -40,7 +40,8 @@ func (g *Grid) Hash() uint64 {
 	for i, tiles := range g.stale[b] {
 		for ; tiles != 0; tiles &= tiles - 1 {
 			t := i<<6 + bits.TrailingZeros64(tiles)
-			h := hashTile(&g.tiles[b][t], t%g.shape.tw, t/g.shape.tw)
+			j := hashJob{t: &g.tiles[b][t], key: tileKey(t%g.shape.tw, t/g.shape.tw)}
+			h := j.run(g.kernel)
 			g.hashSum[b] = addHash(g.hashSum[b], subHash(h, g.hashes[b][t]))
 			g.hashes[b][t] = h
 		}
@@ -49,25 +50,44 @@ func (g *Grid) Hash() uint64 {
 	return g.hashSum[b]
 }
 
-// hashTile returns the sums over tile (tx, ty), high and low in one uint64.
-func hashTile(t *tile, tx, ty int) uint64 {
-	var high, low uint32
-	k := uint32(ty*tileSide)*hashRow + uint32(2*tx)*hashColumn
-	for y, row := range t {
+// tileKey is the key of the first word of tile (tx, ty).
+func tileKey(tx, ty int) uint32 {
+	return uint32(ty*tileSide)*hashRow + uint32(2*tx)*hashColumn
+}
+
+// hashJob is one call of the hash kernel. The assembly reads it by offset.
+type hashJob struct {
+	t         *tile
+	key       uint32 // of the first word
+	high, low uint32 // out
+}
+
+// run returns the sums over the tile, high and low in one uint64.
+func (j *hashJob) run(k Kernel) uint64 {
+	if k == KernelAVX512 {
+		hashAVX512(j)
+	} else {
+		hashGo(j)
+	}
+	return uint64(j.high)<<32 | uint64(j.low)
+}
+
+// hashGo is the kernel in plain Go.
+func hashGo(j *hashJob) {
+	for y, row := range j.t {
 		if row == 0 {
 			continue
 		}
-		key := k + uint32(y)*hashRow
+		key := j.key + uint32(y)*hashRow
 		if w := uint32(row); w != 0 {
 			a, b := hashBits(w, key)
-			high, low = high+a, low+b
+			j.high, j.low = j.high+a, j.low+b
 		}
 		if w := uint32(row >> 32); w != 0 {
 			a, b := hashBits(w, key+hashColumn)
-			high, low = high+a, low+b
+			j.high, j.low = j.high+a, j.low+b
 		}
 	}
-	return uint64(high)<<32 | uint64(low)
 }
 
 // hashBits returns the pair of one word w at key k.

@@ -47,3 +47,6 @@ func commitAVX512(j *planeJob)
 
 //go:noescape
 func packAVX512(j *packJob)
+
+//go:noescape
+func hashAVX512(j *hashJob)

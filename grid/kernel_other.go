@@ -16,5 +16,5 @@ func ruleMaskedAVX2(j *lifeJob)   { ruleGo(j) }
 func majorityAVX512(j *planeJob)  { majorityGo(j) }
 func commitAVX512(j *planeJob)    { commitGo(j) }
 
-// packAVX512 is never called: no machine here has KernelAVX512.
-func packAVX512(j *packJob) { panic("grid: no such kernel") }
+func packAVX512(j *packJob) { packGo(j) }
+func hashAVX512(j *hashJob) { hashGo(j) }

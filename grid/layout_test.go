@@ -15,6 +15,7 @@ func TestJobLayout(t *testing.T) {
 	var life lifeJob
 	var plane planeJob
 	var pack packJob
+	var hash hashJob
 	var table ruleTable
 	for _, c := range []struct {
 		name      string
@@ -35,6 +36,8 @@ func TestJobLayout(t *testing.T) {
 		{"plane down", unsafe.Offsetof(plane.down), 112}, {"target", unsafe.Offsetof(plane.target), 136},
 		{"plane diff", unsafe.Offsetof(plane.diff), 144},
 		{"a", unsafe.Offsetof(pack.a), 0}, {"b", unsafe.Offsetof(pack.b), 8},
+		{"t", unsafe.Offsetof(hash.t), 0}, {"key", unsafe.Offsetof(hash.key), 8},
+		{"high", unsafe.Offsetof(hash.high), 12}, {"low", unsafe.Offsetof(hash.low), 16},
 		{"pack dst", unsafe.Offsetof(pack.dst), 16}, {"n", unsafe.Offsetof(pack.n), 24},
 	} {
 		if unsafe.Sizeof(uintptr(0)) == 8 && c.got != c.want {

@@ -9,8 +9,8 @@ import (
 // delta.go). The assembly reads it by offset.
 type packJob struct {
 	a, b *tile // the content is a xor b
-	dst  *byte // packSpace bytes
-	n    int   // out: bytes of content, up to packMost
+	dst  *[packSpace]byte
+	n    int // out: bytes of content, up to packMost
 }
 
 const (
@@ -20,19 +20,20 @@ const (
 	packSpace = packMost + 64
 )
 
-// run writes the content to out, the bytes behind dst, and returns its length.
-func (j *packJob) run(k Kernel, out []byte) int {
+// run writes the content and returns its length.
+func (j *packJob) run(k Kernel) int {
 	if k == KernelAVX512 {
 		packAVX512(j)
 	} else {
-		packGo(j, (*[packSpace]byte)(out))
+		packGo(j)
 	}
 	return j.n
 }
 
 // packGo is the kernel in plain Go. Every byte is written, and the place of the
 // next one moves on where it was not 0: a branch would be guessed wrong.
-func packGo(j *packJob, out *[packSpace]byte) {
+func packGo(j *packJob) {
+	out := j.dst
 	var rows uint64
 	n := 8
 	for y, row := range j.a {

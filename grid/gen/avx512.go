@@ -19,6 +19,7 @@ func avx512() *asm {
 	}
 	a.owners512()
 	a.pack512()
+	a.hash512()
 	return a
 }
 
