@@ -315,9 +315,25 @@ func (e *Engine) finish(err error) {
 	close(e.done)
 }
 
-// Close cuts all connections and stops the loops. Use Drain before it to let clients go in peace. It is idempotent.
+// closeTime bounds Close: a loop that has stopped for good cannot be waited for.
+const closeTime = 5 * time.Second
+
+// Close cuts all connections and stops the loops. Use Drain before it to let clients go in peace. It is idempotent, and
+// returns ErrStalled when a loop does not stop.
 func (e *Engine) Close() error {
 	e.closeListeners()
+	stopped := make(chan error, 1)
+	go func() { stopped <- e.stop() }()
+	select {
+	case err := <-stopped:
+		return err
+	case <-time.After(closeTime):
+		e.finish(ErrStalled)
+		return ErrStalled
+	}
+}
+
+func (e *Engine) stop() error {
 	e.adopting.Lock() // waits for sockets on their way to a loop
 	again := e.stopped
 	e.stopped = true

@@ -297,6 +297,9 @@ func TestStalledLoop(t *testing.T) {
 	case <-time.After(patience):
 		t.Error("the engine did not end")
 	}
+	if err := s.Close(); !errors.Is(err, edge.ErrStalled) { // it is bounded
+		t.Errorf("close: %v", err)
+	}
 	s.bus.mu.Unlock()
 	if !errors.Is(s.Err(), edge.ErrStalled) {
 		t.Errorf("ended with %v", s.Err())

@@ -49,9 +49,14 @@ type Session struct {
 	// State is the door's own.
 	State any
 
-	mu       sync.Mutex // guards subs against Subscriptions
+	// guarded by mu: subs against Subscriptions, which reads it from other goroutines
+	mu sync.Mutex
+
+	// atomic
 	identity atomic.Pointer[module.Identity]
 }
+
+var _ module.Session = (*Session)(nil)
 
 // secureLink is the TLS half of a session.
 type secureLink struct {

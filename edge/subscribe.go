@@ -57,6 +57,9 @@ func (s *Session) Subscribe(ctx context.Context, name string, since broker.Posit
 	}
 	var missed []*message
 	recovered = since == (broker.Position{}) || contiguous(rec, since)
+	if !recovered && rec.Recovered && len(rec.Messages) >= limit {
+		limitHit("resume_messages")
+	}
 	if recovered && since != (broker.Position{}) && fresh {
 		for _, m := range rec.Messages {
 			missed = append(missed, &message{Message: m, subject: sj})
