@@ -33,7 +33,9 @@ func (c *chaos) cells(g *Game) string {
 	return s
 }
 
-func (c *chaos) user() string { return rapid.SampledFrom([]string{"anna", "bob", "carl", "dora"}).Draw(c.T, "user") }
+func (c *chaos) user() string {
+	return rapid.SampledFrom([]string{"anna", "bob", "carl", "dora"}).Draw(c.T, "user")
+}
 
 func (c *chaos) randomEdit() Edit {
 	at := rapid.Int32Range(-3, 70)

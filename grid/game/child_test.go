@@ -1,3 +1,0 @@
-package game
-
-func childMain() bool { return false }
