@@ -39,7 +39,7 @@ type test struct {
 }
 
 func main() {
-	list := flag.Bool("list", false, "list packages with their seconds, and what failed, without the line of counts")
+	list := flag.Bool("list", false, "only list packages with their seconds, and what failed with its output")
 	flag.Parse()
 	tests := map[string]*test{}
 	for _, path := range flag.Args() {
@@ -132,7 +132,7 @@ func report(tests map[string]*test, list bool) map[outcome]int {
 			fmt.Printf("--- FAIL %s\n%s", key, strings.Join(t.output, ""))
 		case t.outcome == failed:
 			fmt.Println("FAIL", key)
-		case t.outcome == skipped:
+		case t.outcome == skipped && !list:
 			fmt.Printf("skip %s: %s\n", key, reason(t.output))
 		}
 	}
