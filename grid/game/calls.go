@@ -141,6 +141,7 @@ func (g *Game) Step(ctx context.Context, user string, n int) (uint64, error) {
 			g.step(now)
 		}
 		generation := g.m.generation
+		g.snapshotIfDue(time.Since(now))
 		g.mark(now, func(err error) { answer <- stepped{generation, err} })
 	})
 	if err != nil {
@@ -314,10 +315,8 @@ func (g *Game) checkEdits(dst, edits []Edit, owner bool) (cost int, err error) {
 		if e.patterned() {
 			cells += len(e.Pattern.Cells)
 		}
-		if !owner {
-			e.states = false
-		}
 		dst[i] = e.oriented()
+		dst[i].states = owner && e.states
 		cost += e.cost()
 	}
 	return cost, within("cells_request", cells, l.CellsRequest)

@@ -210,7 +210,7 @@ func (g *Game) advance(now time.Time) {
 		g.runQuiet(nil)
 	}
 	if len(g.holds) > 0 {
-		if !g.marking && g.lost == 0 {
+		if !g.marking && g.lost == 0 && !g.history.saving {
 			g.hold()
 		}
 		return

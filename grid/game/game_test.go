@@ -287,3 +287,89 @@ func TestDiskFull(t *testing.T) {
 		t.Fatalf("%s, after a crash %s", before, after)
 	}
 }
+
+// Goal: one game's storm does not keep others waiting: between two turns of it every other game gets its turn. Method: one
+// worker, held up while a storm gathers in one game; when the others come to their turn, the storm has had one batch.
+func TestStormDoesNotDelayOthers(t *testing.T) {
+	w := newWorld(t, func(w *world) {
+		w.limits.EditsUser, w.limits.EditsGame = 1<<20, 1<<20
+	})
+	w.h.Close()
+	h := must[*Host](t)(NewHost(ctx, Config{Log: w.log, Store: w.store, Limits: w.limits, Workers: 1}))
+	w.h = h
+	stormy, calm := w.create(CreateRequest{}), w.create(CreateRequest{})
+	started, open := make(chan struct{}), make(chan struct{})
+	calm.post(func() { close(started); <-open })
+	<-started
+	const requests = 40
+	applied, all := 0, make(chan struct{})
+	edits := make([]Edit, 1000)
+	for i := range edits {
+		edits[i] = Edit{Kind: Place, X: int32(i % 128), Y: int32(i / 128), Policy: Overwrite}
+	}
+	for range requests {
+		stormy.Edit("anna", 0, edits, func(_ Ack, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			if applied++; applied == requests {
+				close(all)
+			}
+		})
+	}
+	seen := make(chan int, 1)
+	calm.post(func() { seen <- applied })
+	close(open)
+	if n := <-seen; n > batchCost/len(edits)+1 {
+		t.Errorf("%d of %d requests of a storm came first", n, requests)
+	}
+	<-all
+}
+
+// Goal: a full mailbox refuses more edits at once, and takes them again when it is empty. Method: a log that does not
+// answer, and a limit of 10.
+func TestBacklog(t *testing.T) {
+	w := newWorld(t, func(w *world) { w.limits.Backlog, w.limits.CommitWait = 10, time.Minute })
+	g := w.create(CreateRequest{})
+	w.log.hang()
+	answers := make(chan error, 20)
+	for i := range int32(15) {
+		g.Edit("anna", 0, []Edit{{Kind: Place, X: i}}, func(_ Ack, err error) { answers <- err })
+	}
+	for range 5 {
+		wantErr(t, <-answers, ErrBusy)
+	}
+	w.log.answer()
+	for range 10 {
+		mustDo(t, <-answers)
+	}
+	must[Ack](t)(g.EditWait(ctx, "anna", 0, Edit{Kind: Place, X: 50}))
+}
+
+// Goal: a rewind that the disk refuses leaves the game as it is. Method: a log that refuses writes, then works again.
+func TestRewindOnFullDisk(t *testing.T) {
+	w := newWorld(t)
+	g := w.create(CreateRequest{})
+	must[Ack](t)(g.EditWait(ctx, "anna", 0, Edit{Kind: Stamp, Pattern: block(), X: 5, Y: 5}))
+	must[uint64](t)(g.Step(ctx, "anna", 10))
+	must[Ack](t)(g.EditWait(ctx, "anna", 0, Edit{Kind: Stamp, Pattern: block(), X: 50, Y: 5}))
+	before := fingerprint(t, g)
+	w.log.setFault(broker.ErrDiskFull)
+	wantErr(t, g.Rewind(ctx, "anna", 5), broker.ErrDiskFull)
+	w.log.setFault(nil)
+	if after := fingerprint(t, g); after != before {
+		t.Fatalf("%s, after a refused rewind %s", before, after)
+	}
+	mustDo(t, g.Rewind(ctx, "anna", 5))
+	if stats := must[[]GridStats](t)(g.Stats(ctx)); stats[0].Generation != 5 || stats[0].Population != 4 {
+		t.Fatalf("%+v", stats)
+	}
+	story := must[[]Event](t)(g.Events(ctx, 0, 100))
+	kinds := ""
+	for _, e := range story {
+		kinds += e.Kind + " "
+	}
+	if kinds != "create edit rewind " {
+		t.Errorf("the story is %q", kinds)
+	}
+}

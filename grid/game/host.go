@@ -51,7 +51,7 @@ type Host struct {
 	// Guarded by mu.
 	mu     sync.RWMutex
 	games  map[ID]*Game
-	making int // games being created, for the limits
+	making map[string]int // games being created, by user, for the limits
 	closed bool
 }
 
@@ -78,7 +78,7 @@ func NewHost(ctx context.Context, c Config) (*Host, error) {
 	}
 	h := &Host{
 		storage: c.Log, store: c.Store, budget: c.Budget, limits: c.Limits, sink: c.Sink, token: c.Token, log: c.Logger,
-		lookers: make(gate, 2), savers: make(gate, 2), games: map[ID]*Game{},
+		lookers: make(gate, 2), savers: make(gate, 2), games: map[ID]*Game{}, making: map[string]int{},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.queue = newRunQueue(c.Workers, (*Game).run)
@@ -263,7 +263,9 @@ func (h *Host) Create(ctx context.Context, r CreateRequest) (*Game, error) {
 	}
 	defer func() {
 		h.mu.Lock()
-		h.making--
+		if h.making[r.User]--; h.making[r.User] == 0 {
+			delete(h.making, r.User)
+		}
 		h.mu.Unlock()
 	}()
 	m := newMachine(h.budget)
@@ -292,10 +294,13 @@ func (h *Host) reserve(user string) error {
 	if h.closed {
 		return ErrClosed
 	}
-	if err := within("games", len(h.games)+h.making+1, h.limits.Games); err != nil {
+	all, owned := len(h.games)+1, h.making[user]+1
+	for _, n := range h.making {
+		all += n
+	}
+	if err := within("games", all, h.limits.Games); err != nil {
 		return err
 	}
-	owned := 1
 	for _, g := range h.games {
 		if g.info.Load().Owner == user {
 			owned++
@@ -304,7 +309,7 @@ func (h *Host) reserve(user string) error {
 	if err := within("games_user", owned, h.limits.GamesUser); err != nil {
 		return err
 	}
-	h.making++
+	h.making[user]++
 	return nil
 }
 

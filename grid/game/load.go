@@ -98,13 +98,13 @@ const pageEntries = 256
 // play reads entries from place from on.
 func (h *Host) play(ctx context.Context, id ID, from uint64, l *loaded, p *player) error {
 	p.start = l.m.generation
-	for first := true; ; first = false {
+	for {
 		entries, err := h.storage.Read(ctx, id.logName(), from, pageEntries)
 		if err != nil {
 			return err
 		}
-		if first && len(entries) > 0 && entries[0].Seq != from {
-			return ErrHistory // trimmed, and no snapshot that is old enough
+		if len(entries) > 0 && entries[0].Seq != from {
+			return ErrHistory // trimmed, now or before: there is no snapshot that is old enough
 		}
 		for _, e := range entries {
 			l.history.bytes += len(e.Data)

@@ -113,7 +113,7 @@ type User struct {
 	left   uint64 // place in the order of leaving
 }
 
-// Info describes a game. It belongs to the caller; nothing in it changes.
+// Info describes a game at one moment. Its slices are shared and read only.
 type Info struct {
 	ID         ID
 	Name       string
