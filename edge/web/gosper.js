@@ -21,8 +21,12 @@
  * Events: `state` {state, code, reason, retryIn}, `push` {route, content, position}, `session` {token} whenever the
  * token changes ('' when it was refused), `gap` {subject, position} for a hole that the node could not fill, `resumed`
  * {content} when a link was resumed and all that was missed has been handed out. A resume emits them in the order state,
- * gap, push, resumed.
+ * gap, push, resumed. `frame` brings a binary frame of a grid that /game/watch asked for, see Follower in grid.js; what is
+ * watched ends with the link, so a page asks again after each `resumed`.
  */
+import { parseFrame } from '/grid.js';
+
+export { Follower, Grid, Kind, parseFrame } from '/grid.js';
 
 /** Names of the states of a Connection. `open` means: welcomed by the node and, with a session, resumed. */
 export const State = Object.freeze({
@@ -201,7 +205,7 @@ export class Connection {
 
   /**
    * Listens to an event.
-   * @param {'state'|'push'|'session'|'resumed'|'gap'} event
+   * @param {'state'|'push'|'session'|'resumed'|'gap'|'frame'} event
    * @param {(detail: any) => void} listener
    * @returns {() => void} stops listening
    */
@@ -264,6 +268,7 @@ export class Connection {
     this.#drop(1000);
     this.#enter(State.connecting);
     const socket = new WebSocket(this.#url);
+    socket.binaryType = 'arraybuffer';
     this.#socket = socket;
     const welcome = setTimeout(() => {
       if (socket === this.#socket) this.#lost(1006, 'the server did not answer');
@@ -277,8 +282,13 @@ export class Connection {
 
   /** @param {WebSocket} socket @param {any} data @param {any} welcome */
   #receive(socket, data, welcome) {
-    if (socket !== this.#socket || typeof data !== 'string') return;
+    if (socket !== this.#socket) return;
     this.#lastHeard = Date.now();
+    if (typeof data !== 'string') {
+      const frame = parseFrame(data);
+      if (frame) this.#emit('frame', frame);
+      return;
+    }
     const envelope = parse(data);
     if (!envelope) return;
     if (envelope.msgId !== undefined && this.#calls.has(Number(envelope.msgId))) return this.#answer(envelope);
