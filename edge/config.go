@@ -31,6 +31,7 @@ type Config struct {
 	Limits     Limits // DefaultLimits() unless set
 	Bus        broker.Bus
 	Dispatcher module.Dispatcher
+	Streams    *Streams     // of the node's games; nil: there is nothing to watch
 	Log        *slog.Logger // nil means none
 }
 

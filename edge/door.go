@@ -47,4 +47,5 @@ type Request struct {
 	ClientCode string
 	Content    []byte
 	Register   bool // the line door's REGISTER: reading pauses until it is answered
+	Quiet      bool // a command that has no REPLY: the client is told of a refusal only
 }

@@ -79,6 +79,9 @@ func Start(config Config) (*Engine, error) {
 	if err := e.startLoops(); err != nil {
 		return nil, err
 	}
+	if config.Streams != nil {
+		config.Streams.engine.Store(e)
+	}
 	if err := e.listen(); err != nil {
 		_ = e.Close()
 		return nil, err

@@ -44,6 +44,10 @@ type Limits struct {
 	ResumeMessages int
 	HeldMessages   int
 
+	// Streams of games.
+	Watches    int
+	WatchBytes int
+
 	// Connections.
 	Connections       int
 	DescriptorReserve int
@@ -144,6 +148,11 @@ var limitTable = []Limit{
 		"missed messages of a subject that are sent again on resume", "recovered false"),
 	countLimit("held_messages", "count", 4096, 1, maxCount, func(l *Limits) *int { return &l.HeldMessages },
 		"live messages kept for a connection while the missed ones are fetched", "slow"),
+
+	countLimit("watches", "count", 16, 1, maxCount, func(l *Limits) *int { return &l.Watches },
+		"grids of games a connection may watch", "the call fails: 1010"),
+	countLimit("watch_bytes", "bytes", 64<<10, 1, maxBytes, func(l *Limits) *int { return &l.WatchBytes },
+		"unsent bytes with which a watcher still gets the next frame", "it gets a snapshot when it has taken everything"),
 
 	countLimit("connections", "count", 0, 0, maxCount, func(l *Limits) *int { return &l.Connections },
 		"client connections of the node; 0 is as many as descriptors allow", "closed at once"),

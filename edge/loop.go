@@ -12,8 +12,8 @@ import (
 
 const ticksPerSecond = int64(time.Second / tick)
 
-// loop is the state of one event loop beside gnet's. Other goroutines reach it through its mailbox only: post and
-// deliver. At most one wake of the loop is under way at a time, and one pass empties the mailbox, so that what comes in
+// loop is the state of one event loop beside gnet's. Other goroutines reach it through its mailbox only: post,
+// deliver and deliverFrame. At most one wake of the loop is under way at a time, and one pass empties the mailbox, so that what comes in
 // while the loop is busy is handled together.
 type loop struct {
 	// static after construction
@@ -31,12 +31,14 @@ type loop struct {
 	spare    [][]byte // small buffers for the begun frames of sessions
 	passed   []post   // the mailbox being emptied, kept to be used again
 	fan      fanout
+	streams  loopStreams
 	stats    loopStats
 
 	// guarded by mu
 	mu     sync.Mutex
 	posts  []post
 	inbox  []*message
+	frames []*streamFrame
 	waking bool
 
 	// atomic
@@ -107,8 +109,8 @@ func (l *loop) wake() {
 // from its sockets.
 func (l *loop) Run(context.Context) error {
 	l.mu.Lock()
-	posts, inbox := l.posts, l.inbox
-	l.posts, l.inbox = l.passed[:0], l.fan.taken[:0]
+	posts, inbox, frames := l.posts, l.inbox, l.frames
+	l.posts, l.inbox, l.frames = l.passed[:0], l.fan.taken[:0], l.streams.taken[:0]
 	l.mu.Unlock()
 
 	for i := range posts {
@@ -121,12 +123,16 @@ func (l *loop) Run(context.Context) error {
 		clear(inbox)
 	}
 	l.fan.taken = keep(inbox)
+	l.takeFrames(frames)
+	clear(frames)
+	l.streams.taken = keep(frames)
+	l.runStreams()
 	if asked := l.asked.Load(); asked != l.now {
 		l.runTick(asked)
 	}
 
 	l.mu.Lock()
-	l.waking = len(l.posts) > 0 || len(l.inbox) > 0 || l.asked.Load() != l.now
+	l.waking = len(l.posts) > 0 || len(l.inbox) > 0 || len(l.frames) > 0 || len(l.streams.active) > 0 || l.asked.Load() != l.now
 	again := l.waking
 	l.mu.Unlock()
 	if again {
@@ -168,6 +174,7 @@ func (l *loop) runTick(now uint32) {
 		loopLag.Update(float64(time.Now().UnixNano()-at) / 1e9)
 	}
 	l.wheel.advance(now, l.fire)
+	l.catchUp()
 	l.stats.flush(l)
 	l.done.Store(now)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"gosper/broker"
+	"gosper/grid/game"
 	"gosper/protocol"
 )
 
@@ -31,6 +32,12 @@ var metricTable = []broker.Metric{
 	{Name: "gosper_loop_lag_seconds", Help: "time an event loop took to get to a tick"},
 	{Name: "gosper_panics_total", Help: "panics caught at the border of a connection or of a loop"},
 	{Name: "gosper_limit_hits_total", Help: "how often a limit was met, by limit"},
+	{Name: "gosper_stream_watchers", Help: "streams of games that clients watch, one for each client"},
+	{Name: "gosper_stream_frames_total", Help: "frames of games handed to watchers, one for each, by kind"},
+	{Name: "gosper_stream_bytes_total", Help: "bytes of these frames, by kind"},
+	{Name: "gosper_stream_skips_total", Help: "times a watcher fell behind and had to wait for a snapshot, by reason: it was slow, or the loop was busy"},
+	{Name: "gosper_stream_dropped_total", Help: "frames that an event loop dropped for all watchers of a stream because more came than it can write"},
+	{Name: "gosper_stream_seconds", Help: "time from a game making a frame to the last write to a watcher of a loop"},
 	{Name: "gosper_bus_gaps_total", Help: "times the bus said that messages may have been missed"},
 	{Name: "gosper_bad_messages_total", Help: "messages of the bus that were no push and were not sent to clients"},
 }
@@ -47,12 +54,17 @@ var (
 	gaps          = metrics.NewCounter("gosper_bus_gaps_total")
 	badMessages   = metrics.NewCounter("gosper_bad_messages_total")
 	outboxBytes   = metrics.NewGauge("gosper_outbox_bytes", nil)
-	refusedFull   = refusedCounter("connections")
-	refusedDrain  = refusedCounter("drain")
-	refusedProxy  = refusedCounter("proxy")
-	refusedTLS    = refusedCounter("tls")
-	refusedBusy   = refusedCounter("handshakes")
-	refusedError  = refusedCounter("error")
+
+	streamWatchers = metrics.NewGauge("gosper_stream_watchers", nil)
+	streamDropped  = metrics.NewCounter("gosper_stream_dropped_total")
+	streamLatency  = metrics.NewHistogram("gosper_stream_seconds")
+
+	refusedFull  = refusedCounter("connections")
+	refusedDrain = refusedCounter("drain")
+	refusedProxy = refusedCounter("proxy")
+	refusedTLS   = refusedCounter("tls")
+	refusedBusy  = refusedCounter("handshakes")
+	refusedError = refusedCounter("error")
 )
 
 func refusedCounter(reason string) *metrics.Counter {
@@ -108,12 +120,40 @@ var frameCounters = func() (c [frameKinds]*metrics.Counter) {
 // Count counts n received frames. Loop only.
 func (s *Session) Count(f Frame, n int) { s.loop.stats.frames[f] += uint64(n) }
 
+// Reasons why a watcher fell behind.
+const (
+	skipSlow = iota // its client does not take what is sent
+	skipBusy        // the loop cannot write as much as the game makes
+	skipReasons
+)
+
+const streamKinds = game.FrameEnd // the last one has no bytes
+
+var skipCounters = [skipReasons]*metrics.Counter{
+	skipSlow: metrics.NewCounter(`gosper_stream_skips_total{reason="slow"}`),
+	skipBusy: metrics.NewCounter(`gosper_stream_skips_total{reason="busy"}`),
+}
+
+func newStreamCounters() (frames, bytes [streamKinds]*metrics.Counter) {
+	for k := range streamKinds {
+		frames[k] = metrics.NewCounter(fmt.Sprintf(`gosper_stream_frames_total{kind=%q}`, k))
+		bytes[k] = metrics.NewCounter(fmt.Sprintf(`gosper_stream_bytes_total{kind=%q}`, k))
+	}
+	return frames, bytes
+}
+
+var streamFrames, streamBytes = newStreamCounters()
+
 // loopStats are counts of one loop, owned by it and added to the metrics on each tick, so that frames do not fight over
 // cache lines.
 type loopStats struct {
 	bytesIn, bytesOut     uint64
 	deliveries, fanWrites uint64
 	frames                [frameKinds]uint64
+	frameCount            [streamKinds]uint64
+	frameBytes            [streamKinds]uint64
+	frameDrops            uint64
+	skips                 [skipReasons]uint64
 	kept                  int64 // this loop's part of outboxBytes
 }
 
@@ -127,6 +167,14 @@ func (st *loopStats) flush(l *loop) {
 			move(frameCounters[f], &st.frames[f])
 		}
 	}
+	for k := range streamKinds {
+		move(streamFrames[k], &st.frameCount[k])
+		move(streamBytes[k], &st.frameBytes[k])
+	}
+	for i := range st.skips {
+		move(skipCounters[i], &st.skips[i])
+	}
+	move(streamDropped, &st.frameDrops)
 	if l.now%uint32(5*ticksPerSecond) == 0 {
 		st.sample(l)
 	}

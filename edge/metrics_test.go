@@ -3,6 +3,7 @@ package edge_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 
 	"gosper/edge"
 	"gosper/edge/module"
+	"gosper/grid/game"
 )
 
 // counter returns the value of a counter without labels.
@@ -42,7 +44,7 @@ func TestMetricsTable(t *testing.T) {
 		missing[m.Name] = true
 	}
 	named := map[string]bool{}
-	for _, m := range module.Metrics() { // that package is linked in, and need not be in use
+	for _, m := range slices.Concat(module.Metrics(), game.Metrics()) { // linked in, and need not be in use
 		named[m.Name] = true
 	}
 	for name := range missing {

@@ -100,7 +100,7 @@ func (s *Session) room(n int) bool {
 	if !s.is(flagTrusted) {
 		budget, name = lim.GuestOut, "guest_out"
 	}
-	if kept+n <= budget {
+	if kept+n <= budget+s.frameBytes() {
 		return true
 	}
 	limitHit(name)

@@ -37,14 +37,15 @@ type Session struct {
 	guestIn  uint32 // bytes received before authentication
 	index    uint32 // in loop.sessions
 	gathered int32  // 1 + index in fanout.dirty during a pass
-	in       []byte // begun frames, nil when there is none
-	subs     []subscription
-	calls    *callQueue // nil while there is no call
-	known    *module.Identity
-	timer    timerLink
 	times    times
 	rates    [rateClasses]bucket
 	out      progress
+	in       []byte // begun frames, nil when there is none
+	subs     []subscription
+	watching *watching  // nil while it watches no game
+	calls    *callQueue // nil while there is no call
+	known    *module.Identity
+	timer    timerLink
 
 	// State is the door's own.
 	State any
@@ -168,6 +169,7 @@ func (s *Session) setTrusted(on bool) {
 		return
 	}
 	s.flags &^= flagTrusted
+	s.unwatchAll()
 	s.guestIn = 0
 	s.times.opened = s.loop.now
 	s.schedule()
@@ -285,6 +287,7 @@ func (s *Session) drop() {
 	for len(s.subs) > 0 {
 		s.detach(len(s.subs) - 1)
 	}
+	s.unwatchAll()
 	if present(s.known) {
 		s.loop.engine.config.Dispatcher.Left(s.id, *s.known)
 	}

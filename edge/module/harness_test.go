@@ -11,6 +11,7 @@ import (
 
 	"gosper/broker"
 	"gosper/broker/memory"
+	"gosper/grid/game"
 	"gosper/protocol"
 )
 
@@ -70,18 +71,26 @@ type peer struct {
 	id   uint64
 	code string
 
-	mu     sync.Mutex
-	who    Identity
-	subs   map[string]broker.Subscription
-	got    []string // pushes, as "subject data"
-	closed protocol.CloseCode
-	wake   chan struct{}
+	mu      sync.Mutex
+	who     Identity
+	subs    map[string]broker.Subscription
+	watches map[watchName]game.Stream
+	got     []string // pushes, as "subject data"
+	closed  protocol.CloseCode
+	wake    chan struct{}
+}
+
+// watchName names a grid of a game.
+type watchName struct {
+	game game.ID
+	grid int
 }
 
 // connect opens a connection with a client code.
 func (r *rig) connect() *peer {
 	r.ids++
-	return &peer{rig: r, id: r.ids, code: r.table.tools.codes.newClient(), subs: map[string]broker.Subscription{}, wake: make(chan struct{}, 1)}
+	return &peer{rig: r, id: r.ids, code: r.table.tools.codes.newClient(), subs: map[string]broker.Subscription{},
+		watches: map[watchName]game.Stream{}, wake: make(chan struct{}, 1)}
 }
 
 func (p *peer) ID() uint64 { return p.id }
@@ -116,6 +125,20 @@ func (p *peer) Subscribe(ctx context.Context, subject string, since broker.Posit
 	}
 	p.subs[subject], err = p.rig.bus.Subscribe(subject, broker.Handler{Message: p.receive})
 	return recovery.Top, recovery.Recovered, err
+}
+
+// Watch and Unwatch note the streams of the peer.
+func (p *peer) Watch(id game.ID, s game.Stream) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watches[watchName{id, s.Grid}] = s
+	return nil
+}
+
+func (p *peer) Unwatch(id game.ID, index int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.watches, watchName{id, index})
 }
 
 func (p *peer) receive(m *broker.Message) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gosper/broker"
+	"gosper/grid/game"
 	"gosper/protocol"
 )
 
@@ -39,6 +40,15 @@ type Session interface {
 	Unsubscribe(subject string)
 	// Subscriptions lists the subjects of the session.
 	Subscriptions() []string
+	// Watch sends the client a stream of a game from now on: a snapshot, then every frame behind it, as text or binary
+	// as the door wants it (s.Text is not looked at). A session watches a grid in one way at a time: another Watch of
+	// the same grid takes the place of the one before, and the same stream begins again with a snapshot. The first
+	// frame may come before Watch returns. Errors: those of game.Host.Watch; game.ErrLimit for too many streams. It
+	// waits for the event loop: never call it on one.
+	Watch(id game.ID, s game.Stream) error
+	// Unwatch ends the stream of a grid; for one that is not watched it does nothing. All end when the session does, and
+	// when it is nobody's any more.
+	Unwatch(id game.ID, index int)
 	// Close ends the connection with the code's bytes of its door, after what is queued was sent.
 	Close(protocol.CloseCode)
 }
@@ -72,6 +82,10 @@ type Dispatcher interface {
 	// Say publishes chat text as who, to the world or to the family: the hot path of the line door's PUBLIC and FAMILY
 	// and of /chat/public and /chat/family. text is copied. A non-OK status says why it was refused.
 	Say(who *Identity, family bool, text []byte, done func(protocol.Status))
+	// EditLine draws on a grid what the payload of an EDIT line says, as who, without JSON; payload may be kept. Edits of
+	// one caller keep their order. done gets the payload of the answering EDIT line, which for a refused edit says why,
+	// beside its status; no reply means that the payload breaks the protocol.
+	EditLine(who *Identity, payload []byte, done func(reply []byte, status protocol.Status))
 	// Opened and Closed follow identities on sessions for presence: called on the loop when a session gets a World and
 	// Name, changes it, or goes.
 	Joined(session uint64, who Identity)

@@ -31,6 +31,12 @@ func (c Commands) Command(s *edge.Session, cmd protocol.Command, payload []byte)
 		return c.register(s, payload)
 	case protocol.CmdCall:
 		return c.call(s, payload)
+	case protocol.CmdWatch:
+		return c.watch(s, payload)
+	case protocol.CmdUnwatch:
+		return c.unwatch(s, payload)
+	case protocol.CmdEdit:
+		return c.edit(s, payload)
 	case protocol.CmdExit:
 		if len(payload) > 0 {
 			return "bad_line"
@@ -79,7 +85,13 @@ func (c Commands) call(s *edge.Session, payload []byte) (breach string) {
 
 // Answer encodes the answer to a call.
 func (Commands) Answer(s *edge.Session, req *edge.Request, rep *module.Reply) {
-	if !req.Register {
+	switch {
+	case req.Quiet:
+		if rep.Status != protocol.StatusOK {
+			Append(s, protocol.CmdPush, Envelope(s, req, rep))
+		}
+		return
+	case !req.Register:
 		Append(s, protocol.CmdReply, Envelope(s, req, rep))
 		return
 	}
