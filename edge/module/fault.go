@@ -52,6 +52,9 @@ var (
 
 // faultOf turns an error of a function into what the client sees, and says whether the log should have the error too.
 func faultOf(err error) (f *Fault, internal bool) {
+	if f = gameFault(err); f != nil {
+		return f, false
+	}
 	switch {
 	case errors.As(err, &f):
 		return f, false

@@ -11,6 +11,7 @@ import (
 
 	"gosper/broker"
 	"gosper/broker/memory"
+	"gosper/grid"
 	"gosper/grid/game"
 	"gosper/protocol"
 )
@@ -22,6 +23,7 @@ type rig struct {
 	store *memory.Store
 	reg   *memory.Registry
 	bus   *memory.Bus
+	games *game.Host
 
 	mu  sync.Mutex
 	now time.Time // what the table takes for the time
@@ -32,24 +34,42 @@ type rig struct {
 func newRig(t *testing.T, change func(*Options)) *rig {
 	r := &rig{t: t, store: memory.NewStore(), reg: memory.NewRegistry(), bus: memory.NewBus(memory.BusOptions{}), now: time.Now()}
 	o := DefaultOptions()
-	o.ReadRate, o.WriteRate, o.ChatRate, o.AuthRate, o.GuessRate = Rate{}, Rate{}, Rate{}, Rate{}, Rate{}
+	for _, rate := range []*Rate{&o.ReadRate, &o.WriteRate, &o.ChatRate, &o.AuthRate, &o.EditRate, &o.LookRate, &o.GuessRate} {
+		*rate = Rate{}
+	}
 	o.Workers, o.Queue, o.PresenceBatch = 8, 64, time.Millisecond
 	if change != nil {
 		change(&o)
 	}
+	log := memory.NewLog()
 	var err error
-	r.table, err = New(Config{Options: o, Store: r.store, Registry: r.reg, Bus: r.bus, Secret: []byte("0123456789abcdef"),
+	r.games, err = game.NewHost(t.Context(), game.Config{Log: log, Store: r.store, Budget: grid.NewBudget(64 << 20), Workers: 1,
+		Limits: gameLimits(), Sink: NewGameSink(r.bus, nil), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.table, err = New(Config{Options: o, Store: r.store, Registry: r.reg, Bus: r.bus, Games: r.games, Secret: []byte("0123456789abcdef"),
 		Log: slog.New(slog.DiscardHandler), Now: r.clock})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		r.table.Close()
+		r.games.Close()
+		log.Close()
 		r.bus.Close()
 		r.reg.Close()
 		r.store.Close()
 	})
 	return r
+}
+
+// gameLimits are limits that tests can meet.
+func gameLimits() game.Limits {
+	l := game.DefaultLimits()
+	l.Games, l.GamesUser, l.GridsGame, l.UsersGame, l.GridSide = 6, 3, 2, 3, 4096
+	l.EditsRequest, l.CellsRequest, l.StepGenerations = 10, 200, 20
+	return l
 }
 
 func (r *rig) clock() time.Time {

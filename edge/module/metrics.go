@@ -78,6 +78,11 @@ func (m *metricSet) unwatch(t *Table) {
 	m.mu.Unlock()
 }
 
+// countLine notes one answered EDIT line, under a route of its own.
+func (m *metricSet) countLine(status protocol.Status) {
+	m.counter(callKey{routeEditLine, status}).Inc()
+}
+
 // count notes one answered call. Statuses outside the protocol's table share one label.
 func (m *metricSet) count(j *job, status protocol.Status) {
 	if elapsed := j.elapsed(); elapsed > 0 {
@@ -87,12 +92,16 @@ func (m *metricSet) count(j *job, status protocol.Status) {
 	if j.function != nil {
 		key.route = j.function.Route
 	}
+	m.counter(key).Inc()
+}
+
+func (m *metricSet) counter(key callKey) *vm.Counter {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	counter := m.calls[key]
 	if counter == nil {
-		counter = vm.GetOrCreateCounter(`gosper_calls_total{route="` + key.route + `",status="` + strconv.Itoa(int(status)) + `"}`)
+		counter = vm.GetOrCreateCounter(`gosper_calls_total{route="` + key.route + `",status="` + strconv.Itoa(int(key.status)) + `"}`)
 		m.calls[key] = counter
 	}
-	m.mu.Unlock()
-	counter.Inc()
+	return counter
 }

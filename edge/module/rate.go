@@ -14,13 +14,15 @@ const (
 	ClassWrite              // writes of records
 	ClassChat               // chat lines
 	ClassAuth               // passwords, registration, e-mail codes: one caller is one client address
+	ClassEdit               // what draws on a grid
+	ClassLook               // what takes the time of many reads: patterns, past generations
 	ClassOpen               // session set-up with a secret too long to guess: bounded by the call queue only
 	classCount
 )
 
 // String returns the name used in metrics and documents.
 func (c Class) String() string {
-	return [classCount]string{"read", "write", "chat", "auth", "open"}[c]
+	return [classCount]string{"read", "write", "chat", "auth", "edit", "look", "open"}[c]
 }
 
 // Rate is a sustained rate and a burst. The zero Rate means no limit.

@@ -60,9 +60,9 @@ func subjectsOf(who Identity) []string {
 }
 
 // mayRead says whether an identity may get a subject. It guards every way a client can name one.
-func mayRead(who Identity, subject string) bool {
+func (t *Tools) mayRead(who Identity, subject string) bool {
 	return slices.Contains(subjectsOf(who), subject) ||
-		who.World != "" && subject == protocol.PresenceSubject(who.World)
+		who.World != "" && (subject == protocol.PresenceSubject(who.World) || t.isGame(subject))
 }
 
 // speakAs makes the call's connection speak as who: it gets the subjects of who, from the named positions on, and
@@ -79,7 +79,7 @@ func (t *Tools) speakAs(c *Call, who Identity, since []protocol.Position) ([]pro
 	had := s.Subscriptions()
 	subjects := subjectsOf(who)
 	for _, p := range since {
-		if mayRead(who, p.Subject) && !slices.Contains(subjects, p.Subject) {
+		if t.mayRead(who, p.Subject) && !slices.Contains(subjects, p.Subject) {
 			subjects = append(subjects, p.Subject)
 		}
 	}
@@ -90,7 +90,7 @@ func (t *Tools) speakAs(c *Call, who Identity, since []protocol.Position) ([]pro
 	}
 	s.SetIdentity(who)
 	for _, subject := range had {
-		if !mayRead(who, subject) {
+		if !t.mayRead(who, subject) {
 			s.Unsubscribe(subject)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gosper/broker"
+	"gosper/grid/game"
 )
 
 // Options are the figures of the function table. DefaultOptions returns all defaults; a zero field is taken as it
@@ -35,7 +36,11 @@ type Options struct {
 	MailOutbox      int // e-mails that may wait to be sent; more are refused
 	ResumePositions int // positions one /session/resume may name
 
+	GamePage int // most games or events one page of a list has
+	GameText int // bytes of a pattern's text and of a past generation, in either direction
+
 	ReadRate, WriteRate, ChatRate, AuthRate Rate // a caller and class; AuthRate counts client addresses
+	EditRate, LookRate                      Rate // calls and lines that draw; patterns and past generations
 	GuessRate                               Rate // password tries for one account name, from anywhere
 }
 
@@ -58,10 +63,14 @@ func DefaultOptions() Options {
 		PresenceBatch:   100 * time.Millisecond,
 		MailOutbox:      10000,
 		ResumePositions: 64,
+		GamePage:        100,
+		GameText:        512 << 10,
 		ReadRate:        Rate{50, 100},
 		WriteRate:       Rate{20, 60},
 		ChatRate:        Rate{20, 60},
 		AuthRate:        Rate{5, 60},
+		EditRate:        Rate{2000, 4000},
+		LookRate:        Rate{5, 20},
 		GuessRate:       Rate{0.2, 10},
 	}
 }
@@ -77,6 +86,7 @@ func (o *Options) Validate() error {
 		{"TokenAge", int64(o.TokenAge / time.Second)}, {"ChatNonceAge", int64(o.ChatNonceAge)}, {"NonceAge", int64(o.NonceAge)},
 		{"EmailCodeAge", int64(o.EmailCodeAge)}, {"TextBytes", int64(o.TextBytes)}, {"HistoryMax", int64(o.HistoryMax)},
 		{"PresenceBatch", int64(o.PresenceBatch)}, {"MailOutbox", int64(o.MailOutbox)}, {"ResumePositions", int64(o.ResumePositions)},
+		{"GamePage", int64(o.GamePage)}, {"GameText", int64(o.GameText)},
 	} {
 		if f.value <= 0 {
 			return fmt.Errorf("%s must be positive", f.name)
@@ -88,7 +98,8 @@ func (o *Options) Validate() error {
 	for _, r := range []struct {
 		name string
 		Rate
-	}{{"ReadRate", o.ReadRate}, {"WriteRate", o.WriteRate}, {"ChatRate", o.ChatRate}, {"AuthRate", o.AuthRate}, {"GuessRate", o.GuessRate}} {
+	}{{"ReadRate", o.ReadRate}, {"WriteRate", o.WriteRate}, {"ChatRate", o.ChatRate}, {"AuthRate", o.AuthRate},
+		{"EditRate", o.EditRate}, {"LookRate", o.LookRate}, {"GuessRate", o.GuessRate}} {
 		if r.PerSecond < 0 || r.Burst < 0 {
 			return fmt.Errorf("%s must not be negative", r.name)
 		}
@@ -102,7 +113,8 @@ type Config struct {
 	Store    broker.Store
 	Registry broker.Registry
 	Bus      broker.Bus
-	Secret   []byte // at least MinSecret bytes; tokens, clientCodes and e-mail codes are signed with keys made from it
+	Games    *game.Host // nil: a node without games
+	Secret   []byte     // at least MinSecret bytes; tokens, clientCodes and e-mail codes are signed with keys made from it
 	Log      *slog.Logger
 	Now      func() time.Time // nil means time.Now
 }
@@ -116,6 +128,7 @@ type Tools struct {
 	store    broker.Store
 	registry broker.Registry
 	bus      broker.Bus
+	games    *game.Host
 	log      *slog.Logger
 	now      func() time.Time
 
@@ -141,13 +154,14 @@ func newTools(c Config) (*Tools, error) {
 		c.Now = time.Now
 	}
 	t := &Tools{
-		options: c.Options, store: c.Store, registry: c.Registry, bus: c.Bus, log: c.Log, now: c.Now,
+		options: c.Options, store: c.Store, registry: c.Registry, bus: c.Bus, games: c.Games, log: c.Log, now: c.Now,
 		codes:     newCodes(c.Secret),
 		passwords: newHasher(c.PasswordWorkers, c.PasswordQueue),
-		limits:    newLimiter([classCount]Rate{ClassRead: c.ReadRate, ClassWrite: c.WriteRate, ClassChat: c.ChatRate, ClassAuth: c.AuthRate}),
-		online:    newOnline(),
-		presence:  newPresence(c.Bus, c.PresenceBatch, c.PresenceNames),
-		outbox:    NewOutbox(c.Store, c.MailOutbox),
+		limits: newLimiter([classCount]Rate{ClassRead: c.ReadRate, ClassWrite: c.WriteRate, ClassChat: c.ChatRate, ClassAuth: c.AuthRate,
+			ClassEdit: c.EditRate, ClassLook: c.LookRate}),
+		online:   newOnline(),
+		presence: newPresence(c.Bus, c.PresenceBatch, c.PresenceNames),
+		outbox:   NewOutbox(c.Store, c.MailOutbox),
 	}
 	t.tokens = newTokens(c.Secret, c.TokenAge, c.Now)
 	return t, nil
