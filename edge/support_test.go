@@ -147,6 +147,11 @@ func (f *fakeModule) Say(who *module.Identity, family bool, text []byte, done fu
 	f.bus.Publish(subject, data, f.keep, func(broker.Position, error) { done(protocol.StatusOK) })
 }
 
+// EditLine answers with the payload.
+func (f *fakeModule) EditLine(_ *module.Identity, payload []byte, done func([]byte, protocol.Status)) {
+	done(payload, protocol.StatusOK)
+}
+
 func (f *fakeModule) Call(c *module.Call, done func(module.Reply)) {
 	f.calls.Add(1)
 	switch c.Route {
