@@ -70,7 +70,11 @@ func gameFault(err error) *Fault {
 	case errors.Is(err, broker.ErrDiskFull), errors.Is(err, broker.ErrTimeout):
 		return nil
 	case errors.As(err, &limit):
-		return &Fault{Status: limitStatus(limit.Limit), Message: err.Error() + limitAdvice[limit.Limit], Data: refusalOf(err)}
+		message, _, more := strings.Cut(err.Error(), ": "+game.ErrLimit.Error()) // what says it better stands in front
+		if !more {
+			message += limitAdvice[limit.Limit]
+		}
+		return &Fault{Status: limitStatus(limit.Limit), Message: message, Data: refusalOf(err)}
 	case errors.As(err, &pattern) && !errors.Is(err, grid.ErrPatternTooLarge):
 		return &Fault{Status: protocol.StatusInvalid, Message: err.Error(), Data: refusalOf(err)}
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gosper/protocol"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write what was answered into the scripts of testdata")
@@ -23,21 +25,27 @@ var volatile = []struct {
 	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9a-f]{6}`), "<code>"},
 	{regexp.MustCompile(`\b[0-9a-f]{32}\b`), "<id>"},
 	{regexp.MustCompile(`"\d{30,39}"`), `"<nonce>"`},
+	{regexp.MustCompile(`"created":\d+`), `"created":<time>`},
+	{regexp.MustCompile(`"frame":"[^"]+"`), `"frame":"<base64>"`},
 	{regexp.MustCompile(`"epoch":[1-9]\d*`), `"epoch":<epoch>`},
 	{regexp.MustCompile(`"time":\d+`), `"time":<time>`},
 }
 
 // script is one conversation under way.
 type script struct {
-	rig   *rig
-	peers map[string]*peer
-	now   *peer
-	vars  map[string]string // $name in a command
+	rig      *rig
+	peers    map[string]*peer
+	name     string // of the client that speaks
+	now      *peer
+	accounts map[string]string // the client that first spoke for an account
+	vars     map[string]string // $name in a command
 }
 
 // Goal: whole conversations give exactly the replies clients rely on. Method: scripts in testdata. A command is
 // answered behind "----"; "as NAME" changes the client, "pass 5h" lets time go on, "gate NAME JSON" calls by gate name,
-// any other line is a route and its content. $code is the newest e-mail code, $token and $session the newest of each.
+// "edit PAYLOAD" is an EDIT line,
+// any other line is a route and its content. $code is the newest e-mail code, $token, $session and $game the newest of each,
+// $NAME the account of a client.
 func TestConversations(t *testing.T) {
 	names, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(names) == 0 {
@@ -53,7 +61,7 @@ func runScript(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &script{rig: newRig(t, nil), peers: map[string]*peer{}, vars: map[string]string{}}
+	s := &script{rig: newRig(t, nil), peers: map[string]*peer{}, accounts: map[string]string{}, vars: map[string]string{}}
 	var out strings.Builder
 	for block := range strings.SplitSeq(strings.TrimSpace(string(b)), "\n\n") {
 		command, want, _ := strings.Cut(block, "\n----\n")
@@ -92,7 +100,7 @@ func (s *script) do(t *testing.T, line string) string {
 		if s.peers[rest] == nil {
 			s.peers[rest] = s.rig.connect()
 		}
-		s.now = s.peers[rest]
+		s.name, s.now = rest, s.peers[rest]
 		return ""
 	case "pass":
 		d, err := time.ParseDuration(rest)
@@ -107,8 +115,14 @@ func (s *script) do(t *testing.T, line string) string {
 	if emails := s.rig.emails(); len(emails) > 0 {
 		s.vars["$code"] = emails[len(emails)-1].Code
 	}
+	for id, name := range s.accounts {
+		s.vars["$"+name] = id
+	}
 	for name, value := range s.vars {
 		rest = strings.ReplaceAll(rest, name, value)
+	}
+	if word == "edit" {
+		return s.edit(rest)
 	}
 	var reply Reply
 	if word == "gate" {
@@ -118,7 +132,28 @@ func (s *script) do(t *testing.T, line string) string {
 		reply = s.now.call(word, rest)
 	}
 	s.remember(reply.Content)
-	text := fmt.Sprintf("%d %s %s", reply.Status, reply.Message, reply.Content)
+	return s.plain(fmt.Sprintf("%d %s %s", reply.Status, reply.Message, reply.Content))
+}
+
+// edit sends the payload of an EDIT line.
+func (s *script) edit(payload string) string {
+	who := s.now.identity()
+	done := make(chan string, 1)
+	s.rig.table.EditLine(&who, []byte(payload), func(reply []byte, status protocol.Status) { done <- fmt.Sprintf("%d %s", status, reply) })
+	return s.plain(<-done)
+}
+
+// plain names what is different each time.
+func (s *script) plain(text string) string {
+	if s.now != nil && s.now.identity().Account != "" && s.accounts[s.now.identity().Account] == "" {
+		s.accounts[s.now.identity().Account] = s.name
+	}
+	for id, name := range s.accounts {
+		text = strings.ReplaceAll(text, id, "<"+name+">")
+	}
+	if id := s.vars["$game"]; id != "" {
+		text = strings.ReplaceAll(text, id, "<game>")
+	}
 	for _, v := range volatile {
 		text = v.pattern.ReplaceAllString(text, v.name)
 	}
@@ -127,9 +162,15 @@ func (s *script) do(t *testing.T, line string) string {
 
 // remember keeps what later lines may name.
 func (s *script) remember(content []byte) {
-	var c struct{ Token, Session string }
+	var c struct {
+		Token, Session string
+		Game           struct{ ID string }
+	}
 	if json.Unmarshal(content, &c) != nil {
 		return
+	}
+	if c.Game.ID != "" {
+		s.vars["$game"] = c.Game.ID
 	}
 	if c.Token != "" {
 		s.vars["$token"] = c.Token

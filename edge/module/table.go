@@ -2,6 +2,7 @@ package module
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 
@@ -94,9 +95,19 @@ func decode[In any](content []byte) (*In, error) {
 		return nil, refuse(protocol.StatusUnknown, "content must be an object")
 	}
 	if err := json.Unmarshal(content, in); err != nil {
-		return nil, refuse(protocol.StatusUnknown, "content does not fit this function")
+		return nil, refuse(protocol.StatusUnknown, "content does not fit this function"+misfit(err))
 	}
 	return in, nil
+}
+
+// misfit tells which member of a content has the wrong type, "" when that is not known.
+func misfit(err error) string {
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(err, &wrong) || wrong.Field == "" {
+		return ""
+	}
+	kind, _, _ := strings.Cut(wrong.Value, " ") // the value of a number stands behind it
+	return ": " + wrong.Field + " must not be " + kind
 }
 
 // first returns the first text that is not empty: clients of two generations spell some members differently.
