@@ -13,6 +13,7 @@ import (
 	"gosper/edge"
 	"gosper/edge/module"
 	"gosper/edge/node"
+	"gosper/grid/game"
 	"gosper/protocol"
 )
 
@@ -86,6 +87,9 @@ func optionRows() table {
 func limitRows() table {
 	t := table{name: "limits", head: []string{"limit", "default", "unit", "meaning", "who exceeds it"}}
 	for _, l := range edge.LimitsTable() {
+		t.rows = append(t.rows, []string{"`" + l.Name + "`", l.Default, l.Unit, l.Doc, l.Code})
+	}
+	for _, l := range game.LimitsTable() {
 		t.rows = append(t.rows, []string{"`" + l.Name + "`", l.Default, l.Unit, l.Doc, l.Code})
 	}
 	return t

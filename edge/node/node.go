@@ -1,4 +1,4 @@
-// Package node wires one gosper node: the store, the function table, the event loops and the HTTP servers. It owns
+// Package node wires one gosper node: the store, the games, the function table, the event loops and the HTTP servers. It owns
 // what they share, the order in which they start and end, and the options by which all of them are set.
 package node
 
@@ -21,6 +21,7 @@ import (
 	"gosper/edge/door/websocket"
 	"gosper/edge/module"
 	"gosper/edge/web"
+	"gosper/grid/game"
 )
 
 // Node is a running node. All methods may be called from any goroutine.
@@ -28,6 +29,8 @@ type Node struct {
 	options Options
 	log     *slog.Logger
 	db      *pebble.DB
+	streams *edge.Streams
+	games   *game.Host
 	table   *module.Table
 	engine  *edge.Engine
 	site    *control.Server
@@ -48,7 +51,8 @@ func Start(ctx context.Context, o Options, log *slog.Logger) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{options: o, log: log, drainAsk: make(chan struct{})}
-	for _, step := range []func() error{n.openStore, n.startTable, n.startEngine, n.startSite, ctx.Err} {
+	startGames := func() error { return n.startGames(ctx) }
+	for _, step := range []func() error{n.openStore, startGames, n.startTable, n.startEngine, n.startSite, ctx.Err} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -78,7 +82,7 @@ func (n *Node) startTable() error {
 		return err
 	}
 	n.table, err = module.New(module.Config{Options: n.options.Functions, Store: n.db.Store(), Registry: n.db.Registry(),
-		Bus: n.db.Bus(), Secret: secret, Log: n.log})
+		Bus: n.db.Bus(), Games: n.games, Secret: secret, Log: n.log})
 	return err
 }
 
@@ -97,7 +101,7 @@ func (n *Node) startEngine() error {
 		listeners = append(listeners, edge.Listener{Name: "tls-line", Addr: o.TLSLineAddr, Door: door, TLS: cert, ProxyFrom: o.ProxyFrom})
 	}
 	n.engine, err = edge.Start(edge.Config{Loops: o.Loops, Listeners: listeners, Limits: o.Limits, Bus: n.db.Bus(),
-		Dispatcher: n.table, Log: n.log})
+		Dispatcher: n.table, Streams: n.streams, Log: n.log})
 	return err
 }
 
@@ -126,7 +130,7 @@ func (n *Node) ready() error {
 // metricTables gathers what the packages of a node say about their metrics.
 func metricTables() []control.Metric {
 	var all []control.Metric
-	for _, table := range [][]broker.Metric{edge.Metrics(), pebble.Metrics, module.Metrics()} {
+	for _, table := range [][]broker.Metric{edge.Metrics(), pebble.Metrics, module.Metrics(), game.Metrics()} {
 		for _, m := range table {
 			all = append(all, control.Metric{Name: m.Name, Type: metricType(m.Name), Help: m.Help})
 		}
@@ -194,6 +198,9 @@ func (n *Node) close() error {
 	}
 	if n.table != nil {
 		n.table.Close()
+	}
+	if n.games != nil {
+		errs = append(errs, n.games.Close()) // notes in each log where its game is
 	}
 	if n.db != nil {
 		errs = append(errs, n.db.Close())

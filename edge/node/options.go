@@ -14,6 +14,7 @@ import (
 	"gosper/edge"
 	"gosper/edge/control"
 	"gosper/edge/module"
+	"gosper/grid/game"
 )
 
 // Options is everything that can be said about a node. DefaultOptions returns all defaults; Settings names each field
@@ -38,6 +39,9 @@ type Options struct {
 	Loops        int
 	Functions    module.Options
 	Limits       edge.Limits
+	Games        game.Limits
+	GamesMemory  int64 // bytes of all grids together
+	GameWorkers  int   // goroutines that compute games, 0: one a CPU
 	HTTP         control.Limits
 	DrainTimeout time.Duration
 
@@ -71,6 +75,8 @@ func DefaultOptions() Options {
 		InternalAddr:  "127.0.0.1:8000",
 		Functions:     module.DefaultOptions(),
 		Limits:        edge.DefaultLimits(),
+		Games:         game.DefaultLimits(),
+		GamesMemory:   1 << 30,
 		HTTP:          control.DefaultLimits(),
 		DrainTimeout:  30 * time.Second,
 		FreeDisk:      128 << 20,
@@ -81,7 +87,7 @@ func DefaultOptions() Options {
 
 // Validate returns an error that names the first option that cannot be.
 func (o *Options) Validate() error {
-	for _, check := range []func() error{o.checkAddrs, o.checkTLS, o.checkSecrets, o.checkOrigins, o.checkRest} {
+	for _, check := range []func() error{o.checkAddrs, o.checkTLS, o.checkSecrets, o.checkOrigins, o.checkGames, o.checkRest} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -91,6 +97,9 @@ func (o *Options) Validate() error {
 	}
 	if err := o.Limits.Validate(); err != nil {
 		return fmt.Errorf("limit-%w", err)
+	}
+	if err := o.Games.Validate(); err != nil {
+		return fmt.Errorf("limit-games: %w", err)
 	}
 	return nil
 }

@@ -94,12 +94,14 @@ func (o *Options) bind() *binder {
 	o.bindPlaces(b)
 	o.bindSecrets(b)
 	o.bindFunctions(b)
+	o.bindGames(b)
 	o.bindHTTP(b)
 	b.group = "Limits of clients"
 	for _, row := range edge.LimitsTable() {
 		help := row.Doc + " (" + row.Unit + "); beyond it: " + row.Code
 		b.value(&limitValue{&o.Limits, row.Name}, "limit-"+strings.ReplaceAll(row.Name, "_", "-"), help)
 	}
+	o.bindGameLimits(b)
 	return b
 }
 
@@ -146,6 +148,8 @@ func (o *Options) bindFunctions(b *binder) {
 	b.yes(&f.SeveralLogins, "several-logins", "a new login of an account leaves its older ones alone")
 	b.number(&f.MailOutbox, "mail-outbox", "e-mails that may wait to be sent")
 	b.number(&f.ResumePositions, "resume-positions", "positions a resume may name")
+	b.number(&f.GamePage, "game-page", "most games or events that one page of a list has")
+	b.number(&f.GameText, "game-text", "bytes of a pattern's text, or of a grid of the past, in one call")
 	b.group = "Chat"
 	b.number(&f.TextBytes, "chat-text", "longest chat text in bytes")
 	b.number(&f.ChatKeep.Messages, "chat-history", "messages kept for a world or family; 0 keeps none")
@@ -160,6 +164,10 @@ func (o *Options) bindFunctions(b *binder) {
 	b.number(&f.WriteRate.Burst, "burst-write", "writes at once")
 	b.decimal(&f.ChatRate.PerSecond, "rate-chat", "chat lines a second of an account; 0 is no limit")
 	b.number(&f.ChatRate.Burst, "burst-chat", "chat lines at once")
+	b.decimal(&f.EditRate.PerSecond, "rate-edit", "calls and lines that draw, a second of an account; 0 is no limit")
+	b.number(&f.EditRate.Burst, "burst-edit", "calls and lines that draw at once")
+	b.decimal(&f.LookRate.PerSecond, "rate-look", "patterns and grids of the past a second of an account; 0 is no limit")
+	b.number(&f.LookRate.Burst, "burst-look", "patterns and grids of the past at once")
 	b.decimal(&f.AuthRate.PerSecond, "rate-auth", "logins and registrations a second of a client address; 0 is no limit")
 	b.number(&f.AuthRate.Burst, "burst-auth", "logins and registrations at once")
 	b.decimal(&f.GuessRate.PerSecond, "rate-guess", "password tries a second for one account name; 0 is no limit")

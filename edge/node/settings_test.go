@@ -116,6 +116,9 @@ func TestValidate(t *testing.T) {
 		"free-disk":      func(o *Options) { o.FreeDisk = 0 },
 		"commit-timeout": func(o *Options) { o.CommitTimeout = 0 },
 		"functions":      func(o *Options) { o.Functions.Workers = 0 },
+		"limit-games":    func(o *Options) { o.Games.GridSide = 0 },
+		"games-memory":   func(o *Options) { o.GamesMemory = 0 },
+		"game-workers":   func(o *Options) { o.GameWorkers = -1 },
 		"limit-":         func(o *Options) { o.Limits.LineBytes = 1 },
 	} {
 		o := DefaultOptions()
