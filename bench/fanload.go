@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // fanProtocol is how one kind of server is spoken to in a fan-out.
@@ -20,53 +22,108 @@ type fanProtocol struct {
 	publish  func(dst, text []byte) []byte // appends the frame that publishes text
 }
 
+// fanReaders is how many threads read what subscribers get.
+const fanReaders = 2
+
 // fanLoad drives the subscribers and publishers of one side. What a publisher receives is read and dropped: it is no
-// part of the balance. It belongs to one goroutine.
+// part of the balance. It belongs to one goroutine, which publishes; its readers have goroutines of their own.
 type fanLoad struct {
 	proto    fanProtocol
 	size     int // bytes of a message
 	p        *poller
-	links    []fanLink
-	pubs     []link // their ids in p follow those of the subscribers
-	track    *fanTrack
-	numbers  []uint64 // next number of each publisher
+	done     int // eventfd, registered with doneID
+	readers  []*fanReader
+	pubs     []link // their indexes are their ids in p
+	numbers  []uint64
+	sentAt   fanSent
+	total    uint64 // subscribers
 	buf, out []byte
 
 	// Of the measurement under way.
-	lat       latencies
-	sent      uint64
-	delivered uint64
+	lat  latencies
+	sent uint64
+	base uint64 // deliveries before it
 }
 
+// doneID marks the readers' eventfd among the ids of publishers.
+const doneID = -2
+
 func newFanLoad(ctx context.Context, addr string, subscribers, publishers, size int, proto fanProtocol, opened func(int)) (*fanLoad, error) {
-	p, err := newPoller()
-	if err != nil {
-		return nil, err
-	}
-	l := &fanLoad{proto: proto, size: size, p: p, numbers: make([]uint64, publishers), buf: make([]byte, readSize)}
-	l.track = newFanTrack(proto.cut, publishers, proto.free)
-	links, err := open(ctx, p, plan{addr: addr, n: subscribers, greet: proto.greet, opened: opened})
-	if err != nil {
-		p.close()
-		return nil, err
-	}
-	for _, k := range links {
-		l.links = append(l.links, fanLink{fd: k.fd, rest: k.rest})
-	}
-	l.pubs, err = open(ctx, p, plan{addr: proto.pubAddr, n: publishers, greet: proto.pubGreet, firstID: subscribers})
-	if err != nil {
+	l := &fanLoad{proto: proto, size: size, done: -1, numbers: make([]uint64, publishers), sentAt: newFanSent(publishers),
+		total: uint64(subscribers), buf: make([]byte, readSize)}
+	if err := l.open(ctx, addr, subscribers, opened); err != nil {
 		l.close()
-		return nil, fmt.Errorf("publishers: %w", err)
+		return nil, err
+	}
+	for _, r := range l.readers {
+		go r.run()
 	}
 	return l, nil
 }
 
+func (l *fanLoad) open(ctx context.Context, addr string, subscribers int, opened func(int)) (err error) {
+	if l.p, err = newPoller(); err != nil {
+		return err
+	}
+	if l.done, err = unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC); err != nil {
+		return fmt.Errorf("eventfd: %w", err)
+	}
+	if err = l.p.add(l.done, doneID, unix.EPOLLIN); err != nil {
+		return err
+	}
+	links, err := open(ctx, l.p, plan{addr: addr, n: subscribers, greet: l.proto.greet, opened: opened})
+	if err != nil {
+		return err
+	}
+	for i := range fanReaders {
+		share := links[i*len(links)/fanReaders : (i+1)*len(links)/fanReaders]
+		if len(share) == 0 {
+			continue
+		}
+		if err := l.addReader(share); err != nil {
+			closeAll(links[i*len(links)/fanReaders:])
+			return err
+		}
+	}
+	l.pubs, err = open(ctx, l.p, plan{addr: l.proto.pubAddr, n: len(l.numbers), greet: l.proto.pubGreet})
+	if err != nil {
+		return fmt.Errorf("publishers: %w", err)
+	}
+	return nil
+}
+
+func (l *fanLoad) addReader(links []link) error {
+	p, err := newPoller()
+	if err != nil {
+		return err
+	}
+	r := &fanReader{proto: &l.proto, p: p, done: l.done, buf: make([]byte, readSize), lat: newLatencies(), finish: make(chan struct{}),
+		track: newFanTrack(l.proto.cut, l.sentAt, l.proto.free)}
+	if err := r.adopt(l.p, links); err != nil {
+		p.close()
+		return err
+	}
+	l.readers = append(l.readers, r)
+	return nil
+}
+
 func (l *fanLoad) close() {
-	for i := range l.links {
-		closeHard(l.links[i].fd)
+	for _, r := range l.readers {
+		if len(l.pubs) > 0 { // it runs
+			r.stop()
+		}
+		for i := range r.links {
+			closeHard(r.links[i].fd)
+		}
+		r.p.close()
 	}
 	closeAll(l.pubs)
-	l.p.close()
+	if l.done >= 0 {
+		unix.Close(l.done)
+	}
+	if l.p != nil {
+		l.p.close()
+	}
 }
 
 // fanCounts is the balance of one measurement in deliveries: messages times subscribers.
@@ -106,7 +163,7 @@ func (l *fanLoad) joined(ctx context.Context, d time.Duration, window int, lat l
 	l.begin(lat)
 	full := uint64(window * len(l.pubs))
 	for end := time.Now().Add(d); ctx.Err() == nil && time.Now().Before(end); {
-		arrived := l.delivered / uint64(len(l.links))
+		arrived := l.delivered() / l.total
 		if under := l.sent - arrived; under <= full/2 {
 			each := int(full-under) / len(l.pubs)
 			for pub := range l.pubs {
@@ -124,11 +181,29 @@ func (l *fanLoad) joined(ctx context.Context, d time.Duration, window int, lat l
 }
 
 func (l *fanLoad) begin(lat latencies) {
-	l.lat, l.sent, l.delivered = lat, 0, 0
+	l.base += l.delivered()
+	l.lat, l.sent = lat, 0
+	for _, r := range l.readers {
+		r.begin()
+	}
 }
 
+// delivered returns how many messages of this measurement the subscribers have.
+func (l *fanLoad) delivered() uint64 {
+	n := uint64(0)
+	for _, r := range l.readers {
+		n += r.delivered.Load()
+	}
+	return n - l.base
+}
+
+// counts ends a measurement.
 func (l *fanLoad) counts() fanCounts {
-	return fanCounts{sent: l.sent * uint64(len(l.links)), received: l.delivered, doubled: l.track.doubled}
+	c := fanCounts{sent: l.sent * l.total, received: l.delivered()}
+	for _, r := range l.readers {
+		c.doubled += r.collect(l.lat)
+	}
+	return c
 }
 
 // publish sends n messages of one publisher in one write.
@@ -139,7 +214,7 @@ func (l *fanLoad) publish(pub, n int) error {
 	for range n {
 		text = appendFanText(text[:0], pub, l.numbers[pub], l.size)
 		l.numbers[pub]++
-		l.track.publishing(pub, l.numbers[pub]-1, now)
+		l.sentAt.note(pub, l.numbers[pub]-1, now)
 		l.out = l.proto.publish(l.out, text)
 	}
 	l.sent += uint64(n)
@@ -167,13 +242,13 @@ func (l *fanLoad) writeAll(fd int, b []byte) error {
 
 // await serves the sockets until every subscriber has n messages of this measurement.
 func (l *fanLoad) await(n uint64) error {
-	want := n * uint64(len(l.links))
-	for end := time.Now().Add(drainTimeout); l.delivered < want; {
+	want := n * l.total
+	for end := time.Now().Add(drainTimeout); l.delivered() < want; {
 		if err := l.turn(50 * time.Millisecond); err != nil {
 			return err
 		}
 		if time.Now().After(end) {
-			return fmt.Errorf("%d deliveries are missing after %v", want-l.delivered, drainTimeout)
+			return fmt.Errorf("%d deliveries are missing after %v", want-l.delivered(), drainTimeout)
 		}
 	}
 	return nil
@@ -192,44 +267,26 @@ func (l *fanLoad) idle(d time.Duration) error {
 	}
 }
 
+// turn waits for news of the readers or bytes for the publishers, and reads these.
 func (l *fanLoad) turn(limit time.Duration) error {
 	events, err := l.p.wait(limit)
 	if err != nil {
 		return err
 	}
 	for _, ev := range events {
-		if ev.Fd == timerID {
+		switch {
+		case ev.Fd == timerID:
 			l.p.ticks()
-			continue
-		}
-		if i := int(ev.Fd) - len(l.links); i >= 0 {
-			if _, err := readNow(l.pubs[i].fd, l.buf); err != nil {
-				return fmt.Errorf("publisher %d: %w", i, err)
+		case ev.Fd == doneID:
+			_, _ = readNow(l.done, l.buf[:8])
+		default:
+			if _, err := readNow(l.pubs[ev.Fd].fd, l.buf); err != nil {
+				return fmt.Errorf("publisher %d: %w", ev.Fd, err)
 			}
-		} else if err := l.receive(&l.links[ev.Fd]); err != nil {
-			return fmt.Errorf("subscriber %d: %w", ev.Fd, err)
 		}
 	}
-	if len(l.track.ref) > 4<<20 {
-		l.track.trim(l.links)
-	}
-	return nil
-}
-
-func (l *fanLoad) receive(k *fanLink) error {
-	n, err := readNow(k.fd, l.buf)
-	if err != nil || n == 0 {
-		return err
-	}
-	now := time.Now()
-	messages, pings, err := l.track.receive(k, l.buf[:n], func(due time.Time) { l.lat.add(now.Sub(due)) })
-	l.delivered += messages
-	if err != nil {
-		return err
-	}
-	if len(pings) > 0 {
-		// A pong is a few bytes on a socket that carries nothing else from us: it fits.
-		if _, err := writeNow(k.fd, l.proto.answer(pings)); err != nil {
+	for _, r := range l.readers {
+		if err := r.failed(); err != nil {
 			return err
 		}
 	}

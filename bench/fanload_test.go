@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"os"
 	"testing"
 	"time"
 )
@@ -49,7 +50,7 @@ func TestFanTrackNoticesFaults(t *testing.T) {
 		return append(appendFanText([]byte("MSG s 1 40\r\n"), 0, n, 40), "\r\n"...)
 	}
 	newTrack := func() (*fanTrack, *fanLink, *fanLink) {
-		return newFanTrack(cutNATS, 1, false), &fanLink{}, &fanLink{}
+		return newFanTrack(cutNATS, newFanSent(1), false), &fanLink{}, &fanLink{}
 	}
 	feed := func(tr *fanTrack, l *fanLink, frames ...[]byte) (n uint64, err error) {
 		for _, f := range frames {
@@ -83,16 +84,36 @@ func TestFanTrackNoticesFaults(t *testing.T) {
 		"changed":  {frame(0), frame(1)[:30], frame(2)[30:]},
 		"invented": {frame(11)},
 	} {
-		tr, a, b := newTrack()
+		tr, a, _ := newTrack()
 		if _, err := feed(tr, a, frames...); err == nil && name != "changed" {
 			t.Errorf("%s: the one ahead did not notice", name)
 		}
-		tr, a, b = newTrack()
+		tr, a, b := newTrack()
 		if _, err := feed(tr, a, frame(0), frame(1), frame(2)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := feed(tr, b, frames...); err == nil && name != "changed" {
 			t.Errorf("%s: the one behind did not notice", name)
 		}
+	}
+}
+
+// Goal: what the loopback costs is measured on real sockets and leaves none behind. Method: a few pairs, descriptors
+// counted before and after.
+func TestLoopbackCost(t *testing.T) {
+	open := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip("no /proc:", err)
+		}
+		return len(entries)
+	}
+	before := open()
+	write, read, err := loopbackCost(20, 100, 3)
+	if err != nil || write <= 0 || read <= 0 {
+		t.Fatal(write, read, err)
+	}
+	if after := open(); after > before {
+		t.Errorf("%d descriptors before, %d after", before, after)
 	}
 }

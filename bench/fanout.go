@@ -56,7 +56,11 @@ func runFanout(ctx context.Context, r *Run) error {
 	r.Setting("message_bytes", fanBytes)
 	r.Setting("burst_subscribers", burst)
 	r.Setting("publish", "lines (0000PUBLIC) of other connections; nats: PUB of other connections")
-	r.Setting("generator_threads", 1)
+	r.Setting("generator_threads", fanReaders+1)
+	r.Step(0, "what the loopback costs without a server")
+	if err := reportLoopback(r, subscribers, burst); err != nil {
+		return err
+	}
 	return onThread(func() error {
 		var cl closers
 		defer cl.close()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,7 +18,7 @@ const (
 	framePing                     // must be answered
 )
 
-// fanTrack is the one stream of messages that every subscriber must receive, byte for byte. Whoever is ahead of all
+// fanTrack is the one stream of messages that every subscriber of a reader must receive, byte for byte. Whoever is ahead of all
 // others writes it, after a look into each frame; everyone else is compared with it, which costs no more than the
 // comparison of bytes. It belongs to one goroutine.
 //
@@ -32,8 +33,7 @@ type fanTrack struct {
 	due   []time.Time
 	first uint64
 	next  []uint64 // the next number of each publisher in the stream
-	// When each publisher's message was due, by its number modulo fanFlight.
-	sent [][]time.Time
+	sent  fanSent
 	// free is set for servers that keep the order of each publisher only: subscribers see different streams then,
 	// so every frame of every subscriber is looked into, against the numbers in its link.
 	free bool
@@ -44,16 +44,34 @@ type fanTrack struct {
 // fanFlight is how many messages of a publisher can be under way.
 const fanFlight = 1 << 14
 
-func newFanTrack(cut func([]byte) (int, frameKind), publishers int, free bool) *fanTrack {
-	t := &fanTrack{cut: cut, free: free, next: make([]uint64, publishers), sent: make([][]time.Time, publishers)}
-	for i := range t.sent {
-		t.sent[i] = make([]time.Time, fanFlight)
+// fanSent is when the messages of each publisher were due, by their numbers modulo fanFlight, in nanoseconds since
+// fanEpoch. One goroutine writes it, before it sends the message, and the readers of that message read it.
+type fanSent [][]atomic.Int64
+
+// fanEpoch is a moment of the monotonic clock.
+var fanEpoch = time.Now()
+
+func newFanSent(publishers int) fanSent {
+	s := make(fanSent, publishers)
+	for i := range s {
+		s[i] = make([]atomic.Int64, fanFlight)
 	}
-	return t
+	return s
 }
 
-// publishing notes when a message is due.
-func (t *fanTrack) publishing(pub int, n uint64, due time.Time) { t.sent[pub][n%fanFlight] = due }
+// note notes when a message is due.
+func (s fanSent) note(pub int, n uint64, due time.Time) {
+	s[pub][n%fanFlight].Store(int64(due.Sub(fanEpoch)))
+}
+
+// due returns when a message was due.
+func (s fanSent) due(pub int, n uint64) time.Time {
+	return fanEpoch.Add(time.Duration(s[pub][n%fanFlight].Load()))
+}
+
+func newFanTrack(cut func([]byte) (int, frameKind), sent fanSent, free bool) *fanTrack {
+	return &fanTrack{cut: cut, free: free, next: make([]uint64, len(sent)), sent: sent}
+}
 
 // fanLink is one subscriber.
 type fanLink struct {
@@ -157,7 +175,7 @@ func (t *fanTrack) single(l *fanLink, frame []byte, arrived func(time.Time)) err
 		return err
 	}
 	l.msgs++
-	arrived(t.sent[pub][n%fanFlight])
+	arrived(t.sent.due(pub, n))
 	return nil
 }
 
@@ -201,7 +219,7 @@ func (t *fanTrack) extend(frame []byte) error {
 	}
 	t.ref = append(t.ref, frame...)
 	t.ends = append(t.ends, t.end())
-	t.due = append(t.due, t.sent[pub][n%fanFlight])
+	t.due = append(t.due, t.sent.due(pub, n))
 	return nil
 }
 
