@@ -48,8 +48,8 @@ var (
 	sentBytes     = metrics.NewCounter("gosper_sent_bytes_total")
 	deliveries    = metrics.NewCounter("gosper_deliveries_total")
 	fanoutWrites  = metrics.NewCounter("gosper_fanout_writes_total")
-	fanoutLatency = metrics.NewHistogram("gosper_fanout_seconds")
-	loopLag       = metrics.NewHistogram("gosper_loop_lag_seconds")
+	fanoutLatency = metrics.NewPrometheusHistogram("gosper_fanout_seconds")
+	loopLag       = metrics.NewPrometheusHistogram("gosper_loop_lag_seconds")
 	panics        = metrics.NewCounter("gosper_panics_total")
 	gaps          = metrics.NewCounter("gosper_bus_gaps_total")
 	badMessages   = metrics.NewCounter("gosper_bad_messages_total")
@@ -57,7 +57,7 @@ var (
 
 	streamWatchers = metrics.NewGauge("gosper_stream_watchers", nil)
 	streamDropped  = metrics.NewCounter("gosper_stream_dropped_total")
-	streamLatency  = metrics.NewHistogram("gosper_stream_seconds")
+	streamLatency  = metrics.NewPrometheusHistogram("gosper_stream_seconds")
 
 	refusedFull  = refusedCounter("connections")
 	refusedDrain = refusedCounter("drain")
