@@ -413,6 +413,7 @@ func (g *Game) whenQuiet(f func(error)) error {
 // shut makes the game refuse everything, notes its generation when nothing is under way, and calls done.
 func (g *Game) shut(done func()) {
 	g.post(func() {
+		g.closing = true
 		g.refuseAll(ErrClosed)
 		if g.over || g.broken {
 			done()

@@ -57,7 +57,8 @@ type Game struct {
 	quiet    []func(error) // what waits until nothing is on its way to the log
 	broken   bool          // m cannot be trusted after a panic
 	over     bool          // ended or unloaded: nothing is done any more
-	stopping bool          // the node goes down: no more ticks
+	closing  bool          // the node goes down, as soon as nothing is under way
+	stopping bool          // the last mark is on its way: no more ticks
 	due      time.Time     // of the next tick, when running
 	marked   time.Time     // last mark or batch
 	hashed   time.Time     // last marks for watchers of edits
@@ -200,8 +201,10 @@ func (g *Game) rewatch() {
 
 // advance gives up on the log when it takes too long, ticks, and starts the next batch.
 func (g *Game) advance(now time.Time) {
-	if c := g.inflight; c != nil && !now.Before(c.deadline) {
-		g.abandon(c)
+	if c := g.inflight; c != nil {
+		if end := g.patience(c); !end.IsZero() && !now.Before(end) {
+			g.abandon(c)
+		}
 	}
 	if g.inflight != nil {
 		return
@@ -238,11 +241,25 @@ func (g *Game) wake() time.Time {
 	case g.held:
 		return time.Time{}
 	case g.inflight != nil:
-		return g.inflight.deadline
+		return g.patience(g.inflight)
 	case g.ticking():
 		return g.due
 	}
 	return time.Time{}
+}
+
+// patience is when a game stops waiting for the log: once a tick is due and has waited, or the node goes down. With
+// nothing to hold up, the log takes its time; then patience is the zero time.
+func (g *Game) patience(c *commit) time.Time {
+	switch {
+	case g.closing:
+		return c.deadline
+	case !g.ticking():
+		return time.Time{}
+	case g.due.After(c.deadline):
+		return g.due
+	}
+	return c.deadline
 }
 
 // startTicking sets the first tick: within one interval, at a place in it that depends on the game, so that games that

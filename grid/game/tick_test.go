@@ -65,7 +65,7 @@ func TestTicks(t *testing.T) {
 // Method: a fake clock and a log that does not answer.
 func TestLogHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
+		w := newWorld(t, func(w *world) { w.limits.CommitWait = time.Second })
 		g := w.create(CreateRequest{Interval: 100 * time.Millisecond, Grids: []GridSpec{{Width: 64, Height: 64, Topology: grid.Plane}}})
 		mustDo(t, g.Start(ctx, "anna"))
 		time.Sleep(time.Second + 50*time.Millisecond)
@@ -293,6 +293,26 @@ func TestWheel(t *testing.T) {
 		}
 		if len(fired) != 300 {
 			t.Errorf("%d fired", len(fired))
+		}
+	})
+}
+
+// Goal: nobody is refused for a slow disk while no tick waits for it. Method: a paused game and one with a long interval,
+// and a log that answers after ten seconds.
+func TestSlowLogWithoutTicks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		paused, slow := w.create(CreateRequest{}), w.create(CreateRequest{Interval: time.Hour})
+		mustDo(t, slow.Start(ctx, "anna"))
+		w.log.hang()
+		answers := make(chan error, 2)
+		for _, g := range []*Game{paused, slow} {
+			g.Edit("anna", 0, []Edit{{Kind: Place}}, func(_ Ack, err error) { answers <- err })
+		}
+		time.Sleep(10 * time.Second)
+		w.log.answer()
+		for range 2 {
+			mustDo(t, <-answers)
 		}
 	})
 }
