@@ -36,6 +36,7 @@ e2e: ## the page in Chromium against the built binary
 	$(GO) test -count=1 $(ARGS) ./edge/web/e2e
 
 crash: ## tests that kill, cut and damage, again and again
+	GOSPER_CRASH_KILLS=50 $(GO) test -count=1 -v -run '^TestKill(UnderEdits)?$$' ./edge/node ./grid/game
 	$(GO) test -count=5 -run 'Crash|Kill|Cut|Restart|Damage|Fault' $(PKG)
 
 soak: ## the concurrent packages 20 times with 1, 2 and 4 processors and the race detector
