@@ -162,9 +162,13 @@ func (c *crash) drawAndKill(answers int) {
 	var got atomic.Int64
 	enough := make(chan struct{})
 	var writers sync.WaitGroup
-	for i := range crashWriters {
-		p := c.player(fmt.Sprint("Writer", i))
-		p.must("/game/join", fmt.Sprintf(`{"game":%q}`, c.game), nil)
+	players := make([]*caller, crashWriters)
+	for i := range players {
+		players[i] = c.player(fmt.Sprint("Writer", i))
+		players[i].must("/game/join", fmt.Sprintf(`{"game":%q}`, c.game), nil)
+	}
+	begin := time.Now()
+	for _, p := range players {
 		rng := rand.New(rand.NewPCG(c.rng.Uint64(), 2))
 		writers.Go(func() {
 			c.draw(p.wire, rng, func() {
@@ -174,7 +178,6 @@ func (c *crash) drawAndKill(answers int) {
 			})
 		})
 	}
-	begin := time.Now()
 	select {
 	case <-enough:
 	case <-time.After(time.Minute):
