@@ -93,6 +93,9 @@ func (s *Session) keepRest(rest []byte) {
 // mayHold is how many bytes are kept while the session is paused.
 func (s *Session) mayHold() int {
 	lim := &s.loop.engine.limits
+	if h, ok := s.door.Door.(Holder); ok {
+		return h.Holds(lim)
+	}
 	if s.is(flagTrusted) {
 		return lim.HeldIn
 	}

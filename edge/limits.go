@@ -25,6 +25,10 @@ type Limits struct {
 	CallTimeout  time.Duration
 	Strikes      int
 
+	// Queue clients.
+	JobBytes  int
+	QueueHeld int
+
 	// Rates, per connection.
 	ChatRate     int
 	ChatBurst    int
@@ -119,6 +123,11 @@ var limitTable = []Limit{
 		"the context of a call ends after this time", "the function's own answer"),
 	countLimit("strikes", "count", 50, 1, 255, func(l *Limits) *int { return &l.Strikes },
 		"invalid or refused messages of a connection, less one a second, before it is closed", "rate, or 1008 for invalid messages"),
+
+	countLimit("job_bytes", "bytes", 65535, 1, 16<<20, func(l *Limits) *int { return &l.JobBytes },
+		"largest job that a queue client may put", "JOB_TOO_BIG"),
+	countLimit("queue_held", "bytes", 8<<20, 4096, maxBytes, func(l *Limits) *int { return &l.QueueHeld },
+		"received bytes kept of a queue client while its earlier commands are answered", "cut"),
 
 	countLimit("chat_rate", "per second", 20, 0, maxCount, func(l *Limits) *int { return &l.ChatRate },
 		"chat lines of a connection; 0 is no limit", "status 1010, then rate"),

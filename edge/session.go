@@ -277,6 +277,9 @@ func (s *Session) closed() {
 	l.sessions[last].index = s.index
 	l.sessions[s.index], l.sessions[last] = l.sessions[last], nil
 	l.sessions = l.sessions[:last]
+	if c, ok := s.door.Door.(Closer); ok {
+		c.Closed(s)
+	}
 	s.conn, s.State, s.secure = nil, nil, nil
 	s.door.metrics.open.Dec()
 	l.engine.left(l)
