@@ -1,4 +1,5 @@
-// Package brokertest holds the conformance suites of the seams in package broker: RunBus, RunRegistry, RunStore and RunLog. Every
+// Package brokertest holds the conformance suites of the seams in package broker: RunBus, RunRegistry, RunStore, RunLog, RunQueue and RunSchedule.
+// Every
 // engine, embedded or distributed, passes the same ones.
 //
 // A suite asks its constructor for a fresh engine per case; the constructor closes it by t.Cleanup. Nothing is expected

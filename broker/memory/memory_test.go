@@ -45,3 +45,19 @@ func TestLog(t *testing.T) {
 		return l
 	})
 }
+
+func TestQueue(t *testing.T) {
+	brokertest.RunQueue(t, func(t *testing.T) broker.Queue {
+		q := memory.NewQueue(brokertest.QueueLimits)
+		t.Cleanup(func() { q.Close() })
+		return q
+	})
+}
+
+func TestSchedule(t *testing.T) {
+	brokertest.RunSchedule(t, func(t *testing.T) brokertest.Scheduler {
+		q := memory.NewQueue(broker.QueueOptions{})
+		t.Cleanup(func() { q.Close() })
+		return brokertest.Scheduler{Schedule: memory.NewSchedule(q), Queue: q}
+	})
+}

@@ -79,7 +79,8 @@ type committer struct {
 	mu     sync.Mutex
 	flight []work // guarded by mu: the batch under way; nil between batches
 
-	tx tx // owned by the goroutine
+	tx    tx     // owned by the goroutine
+	batch []work // owned by the goroutine: what gather returns
 }
 
 func newCommitter(db *DB) *committer {
@@ -154,14 +155,17 @@ func (c *committer) run() {
 	for first := range c.queue {
 		// Those who were just answered are about to write again: let them, and they share this fsync.
 		runtime.Gosched()
-		c.commit(c.gather(first))
+		for batch := c.gather(first); len(batch) > 0; {
+			batch = batch[c.commit(batch):]
+		}
 	}
 	c.timer.Stop()
 }
 
 // gather takes what waits, up to a full batch. It owns the returned slice until the next call.
 func (c *committer) gather(first work) []work {
-	batch := append(c.tx.works[:0], first)
+	batch := append(c.batch[:0], first)
+	defer func() { c.batch = batch }()
 	bytes, _ := first.size()
 	for len(batch) < maxBatchWrites && bytes < maxBatchBytes {
 		select {
@@ -179,8 +183,8 @@ func (c *committer) gather(first work) []work {
 	return batch
 }
 
-// commit takes a batch through all its steps.
-func (c *committer) commit(batch []work) {
+// commit takes the works of a batch, or the first of them, through all steps, and returns how many.
+func (c *committer) commit(batch []work) int {
 	start := time.Now()
 	t := &c.tx
 	t.begin(batch, start)
@@ -201,15 +205,17 @@ func (c *committer) commit(batch []work) {
 	if err == nil {
 		t.settle()
 	}
-	queueDepth.Add(-float64(len(batch)))
+	n := len(t.works)
+	queueDepth.Add(-float64(n))
 	if t.wrote {
 		commitsTotal.Inc()
-		writesTotal.Add(len(batch))
-		batchWrites.Update(float64(len(batch)))
+		writesTotal.Add(n)
+		batchWrites.Update(float64(n))
 		commitSeconds.UpdateDuration(start)
 	}
 	c.db.afterCommit()
 	t.end()
+	return n
 }
 
 // launch makes the batch visible to the watchdog.

@@ -34,6 +34,7 @@ type DB struct {
 	registry  *Registry
 	bus       *Bus
 	journal   *Log
+	queue     *Queue
 
 	// owned by the committer
 	batches uint64 // commits so far
@@ -59,6 +60,12 @@ func (db *DB) Bus() *Bus { return db.bus }
 
 // Log returns the append-only logs. It ends with the DB.
 func (db *DB) Log() *Log { return db.journal }
+
+// Queue returns the jobs. It ends with the DB.
+func (db *DB) Queue() *Queue { return db.queue }
+
+// Schedule returns the timers, which become jobs of the Queue. It ends with the DB.
+func (db *DB) Schedule() *Schedule { return db.queue.timers }
 
 // Health returns nil while the database takes writes and its background work succeeds, or what is wrong: an error that
 // wraps broker.ErrClosed, broker.ErrDiskFull or broker.ErrBusy, or the cause itself. Reads may still work.
@@ -108,6 +115,7 @@ func (db *DB) Close() error {
 		return nil
 	}
 	db.bus.janitor.timer.Stop()
+	db.queue.close()
 	if err := db.committer.close(db.opts.CommitTimeout); err != nil {
 		return err
 	}
@@ -177,6 +185,7 @@ func newDB(dir string, o Options) *DB {
 	db.registry = &Registry{db: db, prefixes: o.Ephemeral, volatile: memory.NewRegistry()}
 	db.committer = newCommitter(db)
 	db.courier = newCourier(db)
+	db.queue = newQueue(db)
 	db.committer.tx.keys.base = &db.registry.keys
 	db.committer.tx.leases.base = &db.registry.leases
 	return db

@@ -1,5 +1,5 @@
-// Package pebble is the durable engine of one node: one Pebble database that holds the Store, the Registry and the
-// histories of the Bus, so that one fsync can cover writes to all of them.
+// Package pebble is the durable engine of one node: one Pebble database that holds the Store, the Registry, the
+// histories of the Bus, the Log, the Queue and the Schedule, so that one fsync can cover writes to all of them.
 //
 // # Promise
 //
@@ -31,17 +31,34 @@
 //	e|id8|seq8       data                Log entry
 //	p|id8|at8        set8 size8 parts4 crc4   Log snapshot
 //	q|id8|set8|part4 data                part of a snapshot
+//	J|id8            job     Queue: a job as it was put
+//	j|id8            state   what has changed of it since
+//	R|tube4|pri4|id8         ready jobs
+//	D|tube4|due_ms8|id8      delayed jobs
+//	B|tube4|id8              buried jobs
+//	U|tube4|hash16   id8     unique texts of jobs
+//	T|tube           id8     tube
+//	z|key            timer   Schedule
+//	Z|due_ms8|seq8   key     timers by due time
+//	G|group|due_ms8|seq8 key timers of a group
 //	S|batch          n8      number of this commit
+//	S|boot           n8      how often the database was opened
 //	S|epoch          n8      epoch of the Bus, random at birth
 //	S|floor          n8      highest offset of a dropped subject
 //	S|format         n8      version of this layout
+//	S|job            n8      ids of jobs are handed out below it
 //	S|log            n8      last id of a log or of the parts of a snapshot
 //	S|revision       n8      revisions are handed out below it
+//	S|timer          n8      numbers of timers are handed out below it
 //	S|token          n8      last fencing token
 //	S|topic          n8      last id of a subject
+//	S|tube           n8      last id of a tube
 //
-// The spaces J R D B U T C c M s K are kept for jobs, their indexes, tubes, chains, mail and cron, which will live in
-// the same database so that one batch can cover them too.
+// A reserved job keeps its index key: after a crash it is ready (or delayed, or buried) again. The end of a lease and of a
+// delay need no fsync, since they happen again; nor does any reservation.
+//
+// The spaces C c M s K are kept for chains, mail and cron, which will live in the same database so that one batch can
+// cover them too.
 //
 // Beside Pebble's files lies COMMITTED. It names a commit that was durable when it was written (at every flush and at a
 // clean end). A database that comes back with fewer commits has lost some, for example by a flipped bit in a file that

@@ -23,6 +23,16 @@ const (
 	spaceEntry   = 'e'
 	spacePlace   = 'p'
 	spacePart    = 'q'
+	spaceJob     = 'J'
+	spaceChange  = 'j'
+	spaceReady   = 'R'
+	spaceDelayed = 'D'
+	spaceBuried  = 'B'
+	spaceUnique  = 'U'
+	spaceTube    = 'T'
+	spaceTimer   = 'z'
+	spaceDue     = 'Z'
+	spaceGroup   = 'G'
 )
 
 // Single numbers.
@@ -31,6 +41,10 @@ var (
 	metaEpoch    = []byte("Sepoch")
 	metaFloor    = []byte("Sfloor")
 	metaFormat   = []byte("Sformat")
+	metaBoot     = []byte("Sboot")
+	metaJob      = []byte("Sjob")
+	metaTimer    = []byte("Stimer")
+	metaTube     = []byte("Stube")
 	metaLog      = []byte("Slog")
 	metaRevision = []byte("Srevision")
 	metaToken    = []byte("Stoken")

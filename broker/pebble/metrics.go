@@ -19,6 +19,20 @@ var Metrics = []broker.Metric{
 	{Name: "gosper_broker_background_errors_total", Help: "Errors of flushes and compactions, which Pebble retries by itself."},
 	{Name: "gosper_broker_free_bytes", Help: "Free space of the store's disk when it was last looked at."},
 	{Name: "gosper_broker_history_bytes", Help: "Memory of the bus histories that are loaded."},
+	{Name: "gosper_queue_puts_total", Help: "Jobs that were put, by timers too."},
+	{Name: "gosper_queue_reserves_total", Help: "Reservations of jobs."},
+	{Name: "gosper_queue_deletes_total", Help: "Jobs that were deleted."},
+	{Name: "gosper_queue_releases_total", Help: "Jobs that were given back by their owners: retries."},
+	{Name: "gosper_queue_buries_total", Help: "Jobs that were buried, by their owners or by a limit."},
+	{Name: "gosper_queue_kicks_total", Help: "Buried and delayed jobs that were made ready."},
+	{Name: "gosper_queue_timeouts_total", Help: "Leases of jobs that expired."},
+	{Name: "gosper_queue_wait_seconds", Help: "Time from when a job was to be ready until its first reservation."},
+	{Name: "gosper_queue_run_seconds", Help: "Time from the reservation of a job until its owner deleted, released or buried it."},
+	{Name: "gosper_queue_jobs", Help: "Jobs by tube and state, of the 100 tubes with most."},
+	{Name: "gosper_queue_oldest_seconds", Help: "Age of the oldest ready job by tube, of the same tubes."},
+	{Name: "gosper_schedule_pending", Help: "Timers that are not due yet."},
+	{Name: "gosper_schedule_fired_total", Help: "Timers that became jobs."},
+	{Name: "gosper_schedule_late_seconds", Help: "How much later than due a timer became a job."},
 	{Name: "gosper_broker_log_entries_total", Help: "Entries that were appended to logs."},
 	{Name: "gosper_broker_log_fenced_total", Help: "Writes to logs that were refused because a newer owner writes them."},
 }
@@ -38,6 +52,18 @@ var (
 	stallsTotal      = metrics.NewCounter("gosper_broker_stalls_total")
 	backgroundErrors = metrics.NewCounter("gosper_broker_background_errors_total")
 	freeBytes        = metrics.NewGauge("gosper_broker_free_bytes", nil)
+	putsTotal        = metrics.NewCounter("gosper_queue_puts_total")
+	reservesTotal    = metrics.NewCounter("gosper_queue_reserves_total")
+	deletesTotal     = metrics.NewCounter("gosper_queue_deletes_total")
+	releasesTotal    = metrics.NewCounter("gosper_queue_releases_total")
+	buriesTotal      = metrics.NewCounter("gosper_queue_buries_total")
+	kicksTotal       = metrics.NewCounter("gosper_queue_kicks_total")
+	timeoutsTotal    = metrics.NewCounter("gosper_queue_timeouts_total")
+	waitSeconds      = metrics.NewPrometheusHistogramExt("gosper_queue_wait_seconds", workBuckets)
+	runSeconds       = metrics.NewPrometheusHistogramExt("gosper_queue_run_seconds", workBuckets)
+	timersPending    = metrics.NewGauge("gosper_schedule_pending", nil)
+	firedTotal       = metrics.NewCounter("gosper_schedule_fired_total")
+	lateSeconds      = metrics.NewPrometheusHistogramExt("gosper_schedule_late_seconds", workBuckets)
 	logEntriesTotal  = metrics.NewCounter("gosper_broker_log_entries_total")
 	logFenced        = metrics.NewCounter("gosper_broker_log_fenced_total")
 	historyBytes     = metrics.NewGauge("gosper_broker_history_bytes", nil)
@@ -45,3 +71,6 @@ var (
 
 // diskBuckets go from a fast virtual disk to one that is about to be given up, in seconds.
 var diskBuckets = []float64{25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 100e-3, 500e-3, 1, 5}
+
+// workBuckets go from a job that somebody waits for to a backlog of a day, in seconds.
+var workBuckets = []float64{100e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 50e-3, 250e-3, 1, 5, 30, 120, 600, 3600, 86400}

@@ -56,12 +56,16 @@ func (db *DB) start(mark uint64) error {
 	if err := db.registry.load(now); err != nil {
 		return err
 	}
+	if err := db.queue.begin(); err != nil {
+		return err
+	}
 	db.space.measure(now)
 	db.view.advance(db.pebble)
 	db.registry.arm(now)
 	db.bus.janitor.start()
 	go db.committer.run()
 	go db.courier.run()
+	db.queue.start()
 	return nil
 }
 
@@ -89,6 +93,14 @@ func (db *DB) loadNumbers() error {
 	read(&db.bus.floor, metaFloor)
 	read(&db.bus.lastTopic, metaTopic)
 	read(&db.journal.last, metaLog)
+	q := db.queue
+	read(&q.lastJob, metaJob)
+	read(&q.lastTube, metaTube)
+	read(&q.timers.lastSeq, metaTimer)
+	q.reservedJob, q.timers.reservedSeq = q.lastJob, q.timers.lastSeq
+	if err == nil {
+		err = db.boot()
+	}
 	db.store.reserved = db.store.revision
 	db.durable = db.batches
 	return err
@@ -107,6 +119,16 @@ func (db *DB) birth() error {
 		return err
 	}
 	return b.Commit(pebble.Sync)
+}
+
+// boot counts this start, so that no token of a lease is given twice: each start has its own.
+func (db *DB) boot() error {
+	n, err := db.readNumber(metaBoot)
+	if err != nil {
+		return err
+	}
+	db.queue.room.StartTokens((n + 1) << 40)
+	return db.pebble.Set(metaBoot, number(n+1), pebble.Sync)
 }
 
 // readNumber returns 0 for a number that was never written.

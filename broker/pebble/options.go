@@ -2,24 +2,28 @@ package pebble
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"gosper/broker"
 )
 
 // Options of Open. The zero value of a field means its default.
 type Options struct {
-	Cache         int64         // bytes of the block cache. Default 16 MiB
-	MemTable      int64         // bytes written before a flush; up to four may wait. Default 8 MiB
-	MinFree       uint64        // bytes that must stay free on the disk; below, writes are refused. Default 128 MiB
-	CommitTimeout time.Duration // after which a commit counts as hanging. Default 5 s
-	Queue         int           // writes that may wait for the committer. Default 4096
-	Ephemeral     []string      // Registry keys with these prefixes stay in memory. nil: "presence.", "rate."
-	HistoryMemory int64         // bytes of histories kept in memory; more are read from disk when asked for. Default 64 MiB
-	HistoryIdle   time.Duration // a subject nobody published to for so long loses its history. Default 7 days
-	Log           *slog.Logger  // default slog.Default()
+	Cache         int64               // bytes of the block cache. Default 16 MiB
+	MemTable      int64               // bytes written before a flush; up to four may wait. Default 8 MiB
+	MinFree       uint64              // bytes that must stay free on the disk; below, writes are refused. Default 128 MiB
+	CommitTimeout time.Duration       // after which a commit counts as hanging. Default 5 s
+	Queue         int                 // writes that may wait for the committer. Default 4096
+	Ephemeral     []string            // Registry keys with these prefixes stay in memory. nil: "presence.", "rate."
+	HistoryMemory int64               // bytes of histories kept in memory; more are read from disk when asked for. Default 64 MiB
+	HistoryIdle   time.Duration       // a subject nobody published to for so long loses its history. Default 7 days
+	Jobs          broker.QueueOptions // of the Queue and the Schedule
+	Log           *slog.Logger        // default slog.Default()
 	// Fatal is called when the log could not be written or synced. It must end the process; it does not return in
 	// production. Default: exit with code 1, after the reason was logged.
 	Fatal func(error)
@@ -53,6 +57,7 @@ func (o Options) withDefaults() Options {
 	if o.HistoryIdle == 0 {
 		o.HistoryIdle = 7 * 24 * time.Hour
 	}
+	o.Jobs = o.Jobs.WithDefaults()
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
@@ -80,6 +85,9 @@ func (o Options) Validate() error {
 		return errors.New("HistoryMemory must not be negative")
 	case o.HistoryIdle < 0:
 		return errors.New("HistoryIdle must not be negative")
+	}
+	if err := o.Jobs.Validate(); err != nil {
+		return fmt.Errorf("Jobs: %w", err)
 	}
 	return nil
 }

@@ -84,3 +84,16 @@ func TestStore(t *testing.T) {
 func TestLog(t *testing.T) {
 	brokertest.RunLog(t, func(t *testing.T) broker.Log { return open(t, t.TempDir(), Options{}).Log() })
 }
+
+func TestQueue(t *testing.T) {
+	brokertest.RunQueue(t, func(t *testing.T) broker.Queue {
+		return open(t, t.TempDir(), Options{Jobs: brokertest.QueueLimits}).Queue()
+	})
+}
+
+func TestSchedule(t *testing.T) {
+	brokertest.RunSchedule(t, func(t *testing.T) brokertest.Scheduler {
+		db := open(t, t.TempDir(), Options{})
+		return brokertest.Scheduler{Schedule: db.Schedule(), Queue: db.Queue()}
+	})
+}

@@ -14,13 +14,14 @@ import (
 // tx is what the committer stages one batch in. Later works of a batch see what earlier ones staged; nobody else does
 // before the commit. It is owned by the committer goroutine and reused.
 type tx struct {
-	db    *DB
-	batch *pebble.Batch
-	now   time.Time
-	works []work
-	errs  []error // of stage, by work
-	sync  bool    // somebody needs the fsync
-	wrote bool    // the batch holds something
+	db     *DB
+	batch  *pebble.Batch
+	now    time.Time
+	works  []work
+	errs   []error // of stage, by work
+	sync   bool    // somebody needs the fsync
+	wrote  bool    // the batch holds something
+	queued bool    // it changes what the queue keeps in memory
 
 	records map[string]uint64 // revision of keys written in this batch; 0: deleted
 	keys    overlay[[]byte]
@@ -40,11 +41,12 @@ func (t *tx) init(db *DB) {
 func (t *tx) begin(batch []work, now time.Time) {
 	t.works, t.now = batch, now
 	t.errs = append(t.errs[:0], make([]error, len(batch))...)
-	t.sync, t.wrote = false, false
+	t.sync, t.wrote, t.queued = false, false, false
 	t.batch = t.db.pebble.NewBatch()
 }
 
-// stage lets every work check and write. When the disk is nearly full, those that need space are refused instead.
+// stage lets every work check and write. When the disk is nearly full, those that need space are refused instead. A work
+// that must see what the batch does ends it: what is left is for the next one.
 func (t *tx) stage() {
 	level := t.db.space.look(t.now)
 	for i, w := range t.works {
@@ -54,7 +56,10 @@ func (t *tx) stage() {
 			t.errs[i] = err
 			continue
 		}
-		t.errs[i] = w.stage(t)
+		if t.errs[i] = w.stage(t); errors.Is(t.errs[i], errAgain) {
+			t.works, t.errs = t.works[:i], t.errs[:i]
+			return
+		}
 	}
 }
 
@@ -82,14 +87,25 @@ func (t *tx) publish() {
 	if t.sync {
 		t.db.durable = t.db.batches
 	}
+	q := t.db.queue
+	if t.queued {
+		q.mu.Lock() // what memory holds and what the view shows change together
+	}
 	if t.wrote {
 		t.db.view.advance(t.db.pebble)
+	}
+	if t.queued {
+		q.absorb(t)
+		q.mu.Unlock()
 	}
 	t.db.registry.absorb(&t.keys, &t.leases)
 }
 
 // settle hands what subscribers and watchers must hear to the courier, then bounds the histories.
 func (t *tx) settle() {
+	if t.queued {
+		t.db.queue.answer()
+	}
 	t.db.bus.bound()
 	if len(t.posts) > 0 || len(t.changes) > 0 {
 		t.db.courier.parcels <- parcel{t.posts, t.changes}
@@ -101,6 +117,9 @@ func (t *tx) settle() {
 func (t *tx) end() {
 	t.batch.Close()
 	t.batch = nil
+	if t.queued {
+		t.db.queue.forget()
+	}
 	clear(t.works)
 	clear(t.records)
 	clear(t.keys.staged)
