@@ -115,13 +115,13 @@ func benchGames(b *testing.B, mode Mode) {
 		})
 	}
 	group.Wait()
-	time.Sleep(2 * time.Second)
+	<-time.After(2 * time.Second)
 	before, used, frames, sent, ticks := lateness(), cpu(b), sink.frames.Load(), sink.bytes.Load(), ticksTotal.Get()
 	skipped := ticksSkipped.Get()
 	control := controlTimer()
 	b.ResetTimer()
 	for range b.N {
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 	}
 	b.StopTimer()
 	b.ReportMetric(1000*control().Seconds(), "control-p99-ms")
@@ -149,7 +149,7 @@ func controlTimer() func() time.Duration {
 			default:
 			}
 			due := time.Now().Add(5 * time.Millisecond)
-			time.Sleep(5 * time.Millisecond)
+			<-time.After(5 * time.Millisecond)
 			late = append(late, time.Since(due))
 		}
 	}()
