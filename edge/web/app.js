@@ -3,6 +3,7 @@
 import { Connection, State } from '/gosper.js';
 import { accountScreens, logOut } from '/account.js';
 import { LifeCanvas } from '/life.js';
+import { Lobby } from '/lobby.js';
 import { People } from '/people.js';
 import { avatar, byID, explain, onSubmit, show, shown } from '/screens.js';
 import { Room } from '/talk.js';
@@ -20,6 +21,7 @@ const rooms = {
   family: new Room(node, byID('room-family'), byID('tab-family'), true),
 };
 const people = new People(node);
+const lobby = new Lobby(node);
 
 /** Who the player is in the talk; null outside. @type {{name: string, world: string, family: string}|null} */
 let here = null;
@@ -62,6 +64,7 @@ node.on('resumed', ({ content }) => {
   rooms.world.resumed(recovered(false));
   if (place.family) rooms.family.resumed(recovered(true));
   people.enter(place.name);
+  lobby.resumed();
 });
 
 node.on('gap', ({ subject }) => {
@@ -73,10 +76,12 @@ node.on('gap', ({ subject }) => {
 node.on('push', ({ route, content, position }) => {
   if (route === '/chat/public' || route === '/chat/family') {
     const room = route === '/chat/family' ? 'family' : 'world';
-    rooms[room].push(content, position, !document.hidden && tab() === room);
+    rooms[room].push(content, position, !document.hidden && tab() === room && panelOf(room).checkVisibility());
     title();
   } else if (route === '/chat/presence') {
     people.push(content);
+  } else if (route.startsWith('/game/')) {
+    lobby.push(route, content);
   }
 });
 
@@ -144,7 +149,8 @@ function enterTalk(place) {
   for (const part of byID('room-family').querySelectorAll('.log, .say')) part.hidden = !place.family;
   show('talk');
   select('world');
-  byID('say-world').focus();
+  if (!location.search.includes('game=')) byID('say-world').focus();
+  lobby.enter();
   rooms.world.enter(place.name);
   if (place.family) rooms.family.enter(place.name);
   else rooms.family.leave();
@@ -167,6 +173,7 @@ function loggedOut() {
   rooms.world.leave();
   rooms.family.leave();
   people.leave();
+  lobby.leave();
   show('welcome');
   title();
   if (node.state === State.closed) {
@@ -222,7 +229,7 @@ function select(chosen) {
 
 /** What stands in the open room has been seen. */
 function seen() {
-  if (document.hidden || shown() !== 'talk') return;
+  if (document.hidden || shown() !== 'talk' || !panelOf(tab()).checkVisibility()) return;
   if (tab() !== 'people') rooms[/** @type {'world'|'family'} */ (tab())].read();
   title();
 }
@@ -234,7 +241,10 @@ function title() {
 
 for (const [index, name] of TABS.entries()) {
   const button = byID(`tab-${name}`);
-  button.addEventListener('click', () => select(name));
+  button.addEventListener('click', () => {
+    byID('talk').classList.toggle('folded', tab() === name && !byID('talk').classList.contains('folded')); // phones: again folds it
+    select(name);
+  });
   button.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
     const step = { ArrowRight: index + 1, ArrowLeft: index + TABS.length - 1, Home: 0, End: TABS.length - 1 }[event.key];
     if (step === undefined) return;
@@ -258,6 +268,5 @@ document.addEventListener('click', ({ target }) => {
 // ---- start ----
 
 new LifeCanvas(byID('backdrop'), { cell: 10, left: 2, top: 8 });
-new LifeCanvas(byID('stage-life'), { cell: 7, left: 14, top: 1 });
 show(node.session || location.search.includes('nonce=') ? 'back' : 'welcome');
 node.open();

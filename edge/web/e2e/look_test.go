@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // Goal: every screen fits a narrow phone, every control is large enough for a thumb and has a name, and text can be
@@ -81,12 +84,15 @@ func TestReducedMotion(t *testing.T) {
 		if (`+picture+` !== before) throw new Error('it moves');`, nil)
 }
 
-// Goal: the pictures of the README show the page as it is. Method: with GOSPER_SCREENSHOTS=1 play a short talk and write
+// pictures are those of the README.
+var pictures = []string{"play-desktop.png", "play-phone.png", "lobby-phone.png", "welcome-phone.png"}
+
+// Goal: the pictures of the README show the page as it is. Method: with GOSPER_SCREENSHOTS=1 play a short game and write
 // them anew; otherwise see that they are there.
 func TestScreenshots(t *testing.T) {
 	const folder = "../screenshots"
 	if os.Getenv("GOSPER_SCREENSHOTS") != "1" {
-		for _, name := range []string{"talk-desktop.png", "talk-phone.png", "welcome-phone.png"} {
+		for _, name := range pictures {
 			if _, err := os.Stat(filepath.Join(folder, name)); err != nil {
 				t.Error(err)
 			}
@@ -94,30 +100,58 @@ func TestScreenshots(t *testing.T) {
 		return
 	}
 	s := newServer(t)
-	ada := s.guest("Ada", "foxes")
-	bob := s.guest("Bob", "")
-	mio := s.guest("Mio", "foxes")
-	kai := s.phone("0", "Kai", "foxes")
-	ada.say("world", "Good evening! Is anybody watching the north-east corner?")
-	kai.expect("0000PUBLICAda:Good evening! Is anybody watching the north-east corner?")
-	kai.say("0000PUBLICYes, from the train. Something is growing there.")
-	bob.heard("world", "Yes, from the train. Something is growing there.")
-	bob.say("world", "That is mine: a gun. It fires every 30 generations")
-	mio.heard("world", "That is mine: a gun. It fires every 30 generations")
-	mio.say("world", "Then let us build an eater in its way 😀")
-	bob.heard("world", "Then let us build an eater in its way 😀")
-	bob.say("world", "Try it.")
-	ada.heard("world", "Try it.")
-	ada.say("world", "Foxes, to the family room please.")
-	ada.heard("world", "Foxes, to the family room please.")
-	mio.say("family", "Here!")
-	ada.until(`!document.querySelector('#tab-family .badge').hidden`)
-	ada.until(`document.getElementById('people-count').textContent === '4'`)
-
-	ada.view(1280, 760, "light")
-	ada.shoot(filepath.Join(folder, "talk-desktop.png"))
-	ada.view(390, 760, "dark")
-	ada.shoot(filepath.Join(folder, "talk-phone.png"))
+	ada := s.guest("Ada", "")
+	ada.view(1280, 800, "light")
+	id := ada.create("Evening pond", map[string]string{"width": "160", "height": "120", "interval": "50"})
+	bob, mio := s.guest("Bob", ""), s.guest("Mio", "")
+	other := s.guest("Lin", "")
+	other.create("Two guns, one eater", map[string]string{"mode": "blended"})
+	other.click(`#to-lobby`)
+	other.create("HighLife replicators", map[string]string{"rule": "B36/S23", "width": "512", "height": "512"})
+	for _, p := range []*page{bob, mio} {
+		p.enter(id)
+	}
+	soup := func(p *page, x, y, side int) {
+		p.eval(fmt.Sprintf(`
+			let seed = %d;
+			const cells = [];
+			for (let n = 0; n < %d; n++) {
+				seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+				if (seed >>> 16 & 1) cells.push([%d + n %% %d, %d + Math.floor(n / %d)]);
+			}
+			await gosper.draw(cells);`, x*7+y, side*side, x, side, y, side), nil)
+	}
+	soup(ada, 95, 30, 22)
+	soup(bob, 60, 70, 22)
+	soup(mio, 120, 80, 20)
+	ada.click(`[data-drawer=patterns]`)
+	ada.take("Gosper glider gun")
+	ada.mouse(input.MousePressed, 24, 12)
+	ada.mouse(input.MouseReleased, 24, 12)
+	ada.until(`gosper.grid.alive(30, 12) || gosper.report.population > 300`)
+	ada.run(chromedp.KeyEvent(kb.Escape))
+	ada.click(`#run`)
+	ada.until(`gosper.report.generation > 260`)
+	ada.click(`#run`)
+	for _, line := range []string{"Ada: My gun is up in the corner.", "Bob: I see it! Red is winning down here", "Mio: Not for long. Watch the eater I am building 😀",
+		"Ada: Pause for a moment, please?", "Bob: Done. Look at the east side: that is a pulsar."} {
+		name, text, _ := strings.Cut(line, ": ")
+		map[string]*page{"Ada": ada, "Bob": bob, "Mio": mio}[name].say("world", text)
+		ada.heard("world", text)
+	}
+	ada.click(`[data-drawer=players]`)
+	ada.until(`document.getElementById('chart-text').textContent !== ''`)
+	ada.shoot(filepath.Join(folder, "play-desktop.png"))
+	mio.view(390, 760, "dark")
+	mio.click(`#tab-world`)
+	mio.click(`#zoom-fit`)
+	mio.click(`[data-drawer=patterns]`)
+	mio.until(`document.querySelector('.template')`)
+	mio.shoot(filepath.Join(folder, "play-phone.png"))
+	other.view(390, 760, "light")
+	other.click(`#to-lobby`)
+	other.until(`document.querySelectorAll('.line-game').length === 3`)
+	other.shoot(filepath.Join(folder, "lobby-phone.png"))
 	newcomer := s.open()
 	newcomer.view(390, 760, "light")
 	newcomer.shoot(filepath.Join(folder, "welcome-phone.png"))

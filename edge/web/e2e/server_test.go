@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -180,6 +181,23 @@ func (p *phone) expect(line string) {
 	got, err := p.lines.ReadString('\n')
 	if err != nil || got != line+"\r\n" {
 		p.t.Fatalf("the phone read %q (%v), want %q", got, err, line)
+	}
+}
+
+// until reads lines until one begins with this, and returns what stands behind it.
+func (p *phone) until(prefix string) string {
+	p.t.Helper()
+	if err := p.conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		p.t.Fatal(err)
+	}
+	for {
+		line, err := p.lines.ReadString('\n')
+		if err != nil {
+			p.t.Fatalf("the phone waited for %q: %v", prefix, err)
+		}
+		if rest, ok := strings.CutPrefix(line, prefix); ok {
+			return strings.TrimSpace(rest)
+		}
 	}
 }
 
