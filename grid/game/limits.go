@@ -64,7 +64,7 @@ const (
 	refused  = "refused: 1010"
 	outRange = "refused: 1009"
 	much     = "refused: 1003"
-	busy     = "refused: 1010, try again"
+	busy     = "refused: 1300, try again"
 	nobody   = "nobody is refused"
 
 	manyCount = 1 << 20
