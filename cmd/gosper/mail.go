@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"gosper/broker/mailer"
 	"gosper/broker/pebble"
 	"gosper/edge/module"
 	"gosper/edge/node"
@@ -17,7 +18,7 @@ import (
 func mailCommand() command {
 	return command{
 		name:    "mail",
-		summary: "read the e-mails that wait to be sent",
+		summary: "read the e-mails that wait to be sent, and those that no SMTP server took",
 		example: "gosper mail outbox\ngosper mail --json outbox\ngosper mail sent 0199a1b2-…",
 		run:     runMail,
 	}
@@ -115,6 +116,6 @@ func (b outbox) offline(work func(*module.Outbox) error) error {
 	if err != nil {
 		return err
 	}
-	err = work(module.NewOutbox(db.Store(), module.DefaultOptions().MailOutbox))
+	err = work(module.NewOutbox(db.Store(), module.DefaultOptions().MailOutbox, nil, mailer.NewFolder(node.Mailbox(b.data))))
 	return errors.Join(err, db.Close())
 }

@@ -127,11 +127,11 @@ func (t *Tools) newEmailCode(ctx context.Context, c emailCode) (string, error) {
 
 // commitWithEmail writes ops and an e-mail in one commit.
 func (t *Tools) commitWithEmail(ctx context.Context, e Email, ops ...broker.Op) error {
-	op, err := t.outbox.op(ctx, e)
+	op, err := t.outbox.op(ctx, &e)
 	if err != nil {
 		return err
 	}
 	_, err = t.store.Commit(ctx, append(ops, op)...)
-	t.outbox.settle(err)
+	t.outbox.settle(&e, err, t.log)
 	return err
 }

@@ -113,8 +113,11 @@ type Config struct {
 	Store    broker.Store
 	Registry broker.Registry
 	Bus      broker.Bus
-	Games    *game.Host // nil: a node without games
-	Secret   []byte     // at least MinSecret bytes; tokens, clientCodes and e-mail codes are signed with keys made from it
+	Games    *game.Host      // nil: a node without games
+	Jobs     broker.Queue    // jobs behind functions; nil: e-mails only wait, and nothing is built
+	Schedule broker.Schedule // nil: nothing is built
+	Mailbox  string          // folder of e-mails that no server takes; "": none
+	Secret   []byte          // at least MinSecret bytes; tokens, clientCodes and e-mail codes are signed with keys made from it
 	Log      *slog.Logger
 	Now      func() time.Time // nil means time.Now
 }
@@ -129,6 +132,7 @@ type Tools struct {
 	registry broker.Registry
 	bus      broker.Bus
 	games    *game.Host
+	schedule broker.Schedule
 	log      *slog.Logger
 	now      func() time.Time
 
@@ -154,14 +158,14 @@ func newTools(c Config) (*Tools, error) {
 		c.Now = time.Now
 	}
 	t := &Tools{
-		options: c.Options, store: c.Store, registry: c.Registry, bus: c.Bus, games: c.Games, log: c.Log, now: c.Now,
+		options: c.Options, store: c.Store, registry: c.Registry, bus: c.Bus, games: c.Games, schedule: c.Schedule, log: c.Log, now: c.Now,
 		codes:     newCodes(c.Secret),
 		passwords: newHasher(c.PasswordWorkers, c.PasswordQueue),
 		limits: newLimiter([classCount]Rate{ClassRead: c.ReadRate, ClassWrite: c.WriteRate, ClassChat: c.ChatRate, ClassAuth: c.AuthRate,
 			ClassEdit: c.EditRate, ClassLook: c.LookRate}),
 		online:   newOnline(),
 		presence: newPresence(c.Bus, c.PresenceBatch, c.PresenceNames),
-		outbox:   NewOutbox(c.Store, c.MailOutbox),
+		outbox:   NewOutbox(c.Store, c.MailOutbox, c.Jobs, mailbox(c.Mailbox)),
 	}
 	t.tokens = newTokens(c.Secret, c.TokenAge, c.Now)
 	return t, nil

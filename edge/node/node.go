@@ -14,9 +14,12 @@ import (
 	"sync"
 
 	"gosper/broker"
+	"gosper/broker/mailer"
 	"gosper/broker/pebble"
+	"gosper/broker/worker"
 	"gosper/edge"
 	"gosper/edge/control"
+	"gosper/edge/door/beanstalk"
 	"gosper/edge/door/line"
 	"gosper/edge/door/websocket"
 	"gosper/edge/module"
@@ -34,6 +37,7 @@ type Node struct {
 	table   *module.Table
 	engine  *edge.Engine
 	site    *control.Server
+	work    work
 
 	drainOnce sync.Once
 	drainAsk  chan struct{}
@@ -52,7 +56,7 @@ func Start(ctx context.Context, o Options, log *slog.Logger) (*Node, error) {
 	}
 	n := &Node{options: o, log: log, drainAsk: make(chan struct{})}
 	startGames := func() error { return n.startGames(ctx) }
-	for _, step := range []func() error{n.openStore, startGames, n.startTable, n.startEngine, n.startSite, ctx.Err} {
+	for _, step := range []func() error{n.openStore, startGames, n.startTable, n.startWork, n.startEngine, n.startSite, ctx.Err} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -82,7 +86,7 @@ func (n *Node) startTable() error {
 		return err
 	}
 	n.table, err = module.New(module.Config{Options: n.options.Functions, Store: n.db.Store(), Registry: n.db.Registry(),
-		Bus: n.db.Bus(), Games: n.games, Secret: secret, Log: n.log})
+		Bus: n.db.Bus(), Games: n.games, Jobs: n.db.Queue(), Schedule: n.db.Schedule(), Mailbox: n.options.mailbox(), Secret: secret, Log: n.log})
 	return err
 }
 
@@ -100,6 +104,7 @@ func (n *Node) startEngine() error {
 	if o.TLSLineAddr != "" {
 		listeners = append(listeners, edge.Listener{Name: "tls-line", Addr: o.TLSLineAddr, Door: door, TLS: cert, ProxyFrom: o.ProxyFrom})
 	}
+	listeners = append(listeners, n.beanstalk()...)
 	n.engine, err = edge.Start(edge.Config{Loops: o.Loops, Listeners: listeners, Limits: o.Limits, Bus: n.db.Bus(),
 		Dispatcher: n.table, Streams: n.streams, Log: n.log})
 	return err
@@ -130,7 +135,8 @@ func (n *Node) ready() error {
 // metricTables gathers what the packages of a node say about their metrics.
 func metricTables() []control.Metric {
 	var all []control.Metric
-	for _, table := range [][]broker.Metric{edge.Metrics(), pebble.Metrics, module.Metrics(), game.Metrics()} {
+	for _, table := range [][]broker.Metric{edge.Metrics(), pebble.Metrics, module.Metrics(), game.Metrics(),
+		worker.Metrics(), mailer.Metrics(), beanstalk.Metrics()} {
 		for _, m := range table {
 			all = append(all, control.Metric{Name: m.Name, Type: metricType(m.Name), Help: m.Help})
 		}
@@ -149,9 +155,9 @@ func metricType(name string) string {
 	return "gauge"
 }
 
-// Addr returns the address of an open port: "line", "tls-line", "http", "https" or "internal"; nil for a closed one.
+// Addr returns the address of an open port: "line", "tls-line", "beanstalk", "http", "https" or "internal"; nil for a closed one.
 func (n *Node) Addr(name string) net.Addr {
-	if strings.HasSuffix(name, "line") {
+	if strings.HasSuffix(name, "line") || name == "beanstalk" {
 		return n.engine.Addr(name)
 	}
 	return n.site.Addr(name)
@@ -176,6 +182,9 @@ func (n *Node) askDrain() { n.drainOnce.Do(func() { close(n.drainAsk) }) }
 // ctx; Options.DrainTimeout bounds it too.
 func (n *Node) Drain(ctx context.Context) error {
 	n.site.Drain()
+	if n.work.door != nil {
+		n.work.door.Drain()
+	}
 	ctx, cancel := context.WithTimeout(ctx, n.options.DrainTimeout)
 	defer cancel()
 	return n.engine.Drain(ctx)
@@ -196,6 +205,7 @@ func (n *Node) close() error {
 	if n.engine != nil {
 		errs = append(errs, n.engine.Close())
 	}
+	n.work.stop()
 	if n.table != nil {
 		n.table.Close()
 	}

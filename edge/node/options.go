@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"gosper/broker/mailer"
 	"gosper/edge"
 	"gosper/edge/control"
 	"gosper/edge/module"
@@ -22,15 +23,16 @@ import (
 type Options struct {
 	Data string // folder of everything that lasts
 
-	LineAddr     string // "" closes a port
-	HTTPAddr     string
-	InternalAddr string
-	TLSLineAddr  string
-	HTTPSAddr    string
-	TLSCert      string
-	TLSKey       string
-	ProxyFrom    []netip.Prefix
-	Origins      []string
+	LineAddr      string // "" closes a port
+	HTTPAddr      string
+	InternalAddr  string
+	TLSLineAddr   string
+	HTTPSAddr     string
+	BeanstalkAddr string
+	TLSCert       string
+	TLSKey        string
+	ProxyFrom     []netip.Prefix
+	Origins       []string
 
 	Secret        Secret // signs tokens; empty: the one in SecretFile
 	SecretFile    string // empty: <data>/secret, made at the first start
@@ -47,6 +49,10 @@ type Options struct {
 
 	FreeDisk      int64         // bytes of the disk below which nothing more is written
 	CommitTimeout time.Duration // a commit that takes longer is answered with an error
+
+	Mail         mailer.Options // SMTP, TLS, User, From, Site, Timeout; the rest is filled in at the start
+	SMTPPassword Secret
+	MailWorkers  int // e-mails sent at a time
 
 	LogLevel  slog.Level
 	LogFormat string // "text" or "json"
@@ -81,6 +87,8 @@ func DefaultOptions() Options {
 		DrainTimeout:  30 * time.Second,
 		FreeDisk:      128 << 20,
 		CommitTimeout: 5 * time.Second,
+		Mail:          mailer.Options{TLS: "starttls", From: "gosper@localhost", Site: "gosper", Timeout: 30 * time.Second},
+		MailWorkers:   4,
 		LogFormat:     "text",
 	}
 }
@@ -109,6 +117,7 @@ func (o *Options) checkAddrs() error {
 	for _, a := range []struct{ name, addr string }{
 		{"line-addr", o.LineAddr}, {"http-addr", o.HTTPAddr}, {"internal-addr", o.InternalAddr},
 		{"tls-line-addr", o.TLSLineAddr}, {"https-addr", o.HTTPSAddr},
+		{"beanstalk-addr", o.BeanstalkAddr},
 	} {
 		if a.addr == "" {
 			continue
@@ -183,6 +192,15 @@ func (o *Options) checkOrigins() error {
 		}
 	}
 	return nil
+}
+
+func (o *Options) checkMail() error {
+	if o.MailWorkers < 1 || o.MailWorkers > 1000 {
+		return errors.New("mail-workers: must be 1 to 1000")
+	}
+	m := o.Mail
+	m.Password = string(o.SMTPPassword)
+	return m.Validate()
 }
 
 func (o *Options) checkRest() error {

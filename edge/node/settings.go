@@ -120,6 +120,7 @@ func (o *Options) bindPlaces(b *binder) {
 	b.text(&o.InternalAddr, "internal-addr", "port for services and operators; empty closes it")
 	b.text(&o.TLSLineAddr, "tls-line-addr", "port of the line protocol under TLS; empty closes it")
 	b.text(&o.HTTPSAddr, "https-addr", "port of page, API and websocket under TLS; empty closes it")
+	b.text(&o.BeanstalkAddr, "beanstalk-addr", "port of the beanstalkd protocol over the durable queue, without login: loopback or a trusted network; empty closes it")
 	b.text(&o.TLSCert, "tls-cert", "file with the certificate chain (PEM)")
 	b.text(&o.TLSKey, "tls-key", "file with the certificate's key (PEM)")
 	b.value(&prefixesValue{&o.ProxyFrom}, "proxy-from", "addresses of balancers that send a PROXY protocol header, as 10.0.0.0/8,…")
@@ -172,6 +173,18 @@ func (o *Options) bindFunctions(b *binder) {
 	b.number(&f.AuthRate.Burst, "burst-auth", "logins and registrations at once")
 	b.decimal(&f.GuessRate.PerSecond, "rate-guess", "password tries a second for one account name; 0 is no limit")
 	b.number(&f.GuessRate.Burst, "burst-guess", "password tries at once")
+}
+
+func (o *Options) bindMail(b *binder) {
+	b.group = "E-mail"
+	b.text(&o.Mail.SMTP, "smtp-addr", "host:port of the SMTP server; empty: e-mails go to the folder outbox in the data folder, see gosper mail outbox")
+	b.text(&o.Mail.TLS, "smtp-tls", "starttls, tls (from the first byte) or none (trusted networks only)")
+	b.text(&o.Mail.User, "smtp-user", "user name for the SMTP server; empty: it asks for none")
+	b.secret(&o.SMTPPassword, "smtp-password", "password for the SMTP server")
+	b.text(&o.Mail.From, "mail-from", "address of the sender, as Gosper <game@example.com>")
+	b.text(&o.Mail.Site, "mail-site", "name of the game in the texts")
+	b.time(&o.Mail.Timeout, "mail-timeout", "time for one e-mail; then it is tried again")
+	b.number(&o.MailWorkers, "mail-workers", "e-mails sent at a time")
 }
 
 func (o *Options) bindHTTP(b *binder) {
