@@ -2,7 +2,6 @@ package edge
 
 import (
 	"crypto/tls"
-	"errors"
 	"net/netip"
 	"runtime/debug"
 	"sync"
@@ -326,4 +325,4 @@ func (s *Session) rescue() {
 	s.Kill("panic")
 }
 
-var errGone = errors.New("the connection has ended")
+var errGone error = &module.Fault{Status: protocol.StatusUnknown, Message: "the connection has ended"}

@@ -2,9 +2,10 @@ package edge
 
 import (
 	"context"
-	"errors"
 
 	"gosper/broker"
+	"gosper/edge/module"
+	"gosper/protocol"
 )
 
 // subscription is one subject of a session. held is set until the session is known to be in step with live messages.
@@ -23,7 +24,7 @@ type held struct {
 	settled bool // msgs were sent, top is set
 }
 
-var errSubscriptions = errors.New("too many subscriptions")
+var errSubscriptions error = &module.Fault{Status: protocol.StatusTooMuch, Message: "too many subscriptions: leave a game or end another one first"}
 
 // Subscribe sends messages of subject to this client from now on, after those it missed since the position since: see
 // module.Session. It waits for the loop and the bus: never call it on a loop.

@@ -133,5 +133,6 @@ var limitAdvice = map[string]string{
 	"step_generations": ": step several times, or start the game",
 	"views_game":       ": watch all cells instead",
 	"text_cells":       ": watch it by websocket",
+	"watches":          ": end another one first",
 	"live_cells":       ": ask for a part of the grid",
 }
