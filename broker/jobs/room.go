@@ -24,6 +24,9 @@ type Room struct {
 	Left    func(*Row)
 	Lending func(*Lease)
 
+	// Window is how many keys of each index a tube has in memory. WindowMost when zero.
+	Window int
+
 	desk
 	tubes   map[string]*Tube
 	due     Alarms // the tubes' first delayed jobs, in wall time
@@ -83,7 +86,7 @@ func (r *Room) Open(t *Tube) {
 		return
 	}
 	for _, s := range []broker.JobState{broker.JobReady, broker.JobDelayed, broker.JobBuried} {
-		*t.window(s) = NewWindow(r.Index(t, s))
+		*t.window(s) = NewWindow(r.Index(t, s), cmp.Or(r.Window, WindowMost))
 	}
 }
 

@@ -33,6 +33,7 @@ const blockMost = 512
 type Sorted struct {
 	blocks [][]Key // none is empty
 	count  int
+	most   int // keys in a block; 0: blockMost
 }
 
 // Len returns the number of keys.
@@ -60,16 +61,20 @@ func (s *Sorted) Add(k Key) {
 		return
 	}
 	s.count++
-	if len(b) < blockMost {
+	most := s.most
+	if most == 0 {
+		most = blockMost
+	}
+	if len(b) < most {
 		s.blocks[i] = slices.Insert(b, at, k)
 		return
 	}
 	// Keys often come in order: a full block at the end is left full.
-	half := blockMost / 2
+	half := most / 2
 	if i == len(s.blocks)-1 && at == len(b) {
-		half = blockMost
+		half = most
 	}
-	right := append(make([]Key, 0, blockMost), b[half:]...)
+	right := append(make([]Key, 0, most), b[half:]...)
 	s.blocks[i] = b[:half]
 	s.blocks = slices.Insert(s.blocks, i+1, right)
 	if at >= half {

@@ -16,6 +16,7 @@ type Tube struct {
 	ID     uint32 // the engine's
 	Limits broker.TubeLimits
 	Batch  uint64 // the engine's: the last batch that changed it
+	Moving int    // jobs on their way to another state or to their end
 
 	ready, delayed, buried Window
 	counts                 [5]uint64 // by JobState
@@ -31,7 +32,9 @@ type Tube struct {
 }
 
 // Live reports whether anything is in the tube or wants something of it; a tube that is not does not exist for callers.
-func (t *Tube) Live() bool { return t.Jobs() > 0 || t.waiters.Len() > 0 || t.pause.place != 0 }
+func (t *Tube) Live() bool {
+	return t.Jobs() > 0 || t.Moving > 0 || t.waiters.Len() > 0 || t.pause.place != 0
+}
 
 // Jobs returns how many jobs the tube has.
 func (t *Tube) Jobs() uint64 {

@@ -1,7 +1,7 @@
 package jobs
 
-// windowMost is how many keys a window over a larger index holds.
-const windowMost = 4096
+// WindowMost is how many keys a window over a larger index holds.
+const WindowMost = 4096
 
 // Window is the start of an index. All of the index can be in it, or the rest is elsewhere (on disk): then it holds
 // exactly those keys that are below its cursor, and what is added above is left to the index. So the index is always read
@@ -11,6 +11,7 @@ type Window struct {
 	cursor Key
 	more   bool   // there may be keys from the cursor on
 	source Source // nil: everything is in keys
+	most   int
 }
 
 // Source reads the index behind a window: at most limit keys from `from` on, in order. It adds those that may be found
@@ -18,8 +19,10 @@ type Window struct {
 // anything.
 type Source func(from Key, limit int, add func(Key)) (next Key, more bool, err error)
 
-// NewWindow returns a window over an index of which nothing was read yet.
-func NewWindow(s Source) Window { return Window{source: s, more: s != nil} }
+// NewWindow returns a window of at most so many keys over an index of which nothing was read yet.
+func NewWindow(s Source, most int) Window {
+	return Window{source: s, more: true, most: most, keys: Sorted{most: max(2, most/8)}}
+}
 
 // Add puts in a key that is in the index now. It reports whether it is in memory.
 func (w *Window) Add(k Key) bool {
@@ -27,7 +30,7 @@ func (w *Window) Add(k Key) bool {
 		return false
 	}
 	w.keys.Add(k)
-	for w.source != nil && w.keys.Len() > windowMost {
+	for w.source != nil && w.keys.Len() > w.most {
 		first, ok := w.keys.cutTail()
 		if !ok {
 			break
@@ -53,7 +56,7 @@ func (w *Window) First() (k Key, ok bool, err error) {
 
 // fill reads the next keys.
 func (w *Window) fill() error {
-	next, more, err := w.source(w.cursor, windowMost/2, w.keys.Add)
+	next, more, err := w.source(w.cursor, w.most/2, w.keys.Add)
 	if err == nil {
 		w.cursor, w.more = next, more
 	}

@@ -209,7 +209,8 @@ func (q *Queue) index(t *jobs.Tube, s broker.JobState) jobs.Source {
 		}
 		defer snap.release()
 		next = from
-		more, err = scanIndex(snap, s, t.ID, from, func(k jobs.Key) bool {
+		q.refills++
+		more, steps, err := scanIndex(snap, s, t.ID, from, func(k jobs.Key) bool {
 			if limit--; limit < 0 {
 				return false
 			}
@@ -220,26 +221,27 @@ func (q *Queue) index(t *jobs.Tube, s broker.JobState) jobs.Source {
 			next = k.Next()
 			return true
 		})
+		q.steps += steps
 		return next, more, err
 	}
 }
 
-// scanIndex calls fn for the keys of a tube's state from a place on, and reports whether fn ended it.
-func scanIndex(from pebble.Reader, s broker.JobState, tube uint32, start jobs.Key, fn func(jobs.Key) bool) (ended bool, err error) {
+// scanIndex calls fn for the keys of a tube's state from a place on. It reports whether fn ended it, and how many keys
+// and tombstones it went over.
+func scanIndex(from pebble.Reader, s broker.JobState, tube uint32, start jobs.Key, fn func(jobs.Key) bool) (ended bool, steps uint64, err error) {
 	prefix := binary.BigEndian.AppendUint32([]byte{indexSpace(s)}, tube)
 	it, err := from.NewIter(&pebble.IterOptions{LowerBound: appendIndex(nil, s, tube, start), UpperBound: after(prefix)})
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	defer it.Close()
-	for ok := it.First(); ok; ok = it.Next() {
+	for ok := it.First(); ok && !ended; ok = it.Next() {
 		_, k, err := parseIndex(s, it.Key())
 		if err != nil {
-			return false, err
+			return false, 0, err
 		}
-		if !fn(k) {
-			return true, nil
-		}
+		ended = !fn(k)
 	}
-	return false, it.Error()
+	stats := it.Stats()
+	return ended, uint64(stats.ForwardStepCount[pebble.InternalIterCall]), it.Error()
 }

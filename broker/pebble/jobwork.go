@@ -74,9 +74,6 @@ func (q *Queue) stagePut(t *tx, name string, body []byte, o broker.PutOptions, f
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	tube, err := q.tube(t, name)
-	if err == nil && !force && tube.Full(q.puts[tube]) {
-		err = fmt.Errorf("%w: tube %q", broker.ErrTubeFull, name)
-	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -85,6 +82,9 @@ func (q *Queue) stagePut(t *tx, name string, body []byte, o broker.PutOptions, f
 		if id, err := q.holder(o.Unique); id != 0 || err != nil {
 			return nil, id, err
 		}
+	}
+	if !force && tube.Full(q.puts[tube]) {
+		return nil, 0, fmt.Errorf("%w: tube %q", broker.ErrTubeFull, name)
 	}
 	t.sync = true
 	row := jobs.NewRow(q.nextID(t), tube, body, o, q.options.Now())
@@ -293,6 +293,7 @@ func (w *change) effect(t *tx) {
 		return
 	}
 	deletesTotal.Inc()
+	w.row.Tube.Moving--
 	w.row.Tube.Count(0, 1, 0)
 }
 

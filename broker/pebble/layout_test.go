@@ -5,8 +5,10 @@ import (
 	"testing"
 
 	"github.com/VictoriaMetrics/metrics"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"gosper/broker"
+	"gosper/broker/brokertest"
 )
 
 // FuzzRecords parses random bytes as each kind of row: no panic, and what was parsed is written back as it was.
@@ -48,6 +50,8 @@ func TestAfter(t *testing.T) {
 
 // TestMetricsTable checks that every metric that is kept is in the table, with a help text, and the other way round.
 func TestMetricsTable(t *testing.T) {
+	db := open(t, "db", Options{FS: vfs.NewMem()})
+	brokertest.Verbs{T: t, Q: db.Queue()}.Put("tube", "a job, so that tubes have metrics", 0, 0)
 	var text bytes.Buffer
 	metrics.WritePrometheus(&text, false)
 	for _, m := range Metrics {

@@ -29,6 +29,7 @@ type Options struct {
 	Fatal func(error)
 	FS    vfs.FS // default: the real file system. Tests put faulty ones here
 
+	window int  // keys of an index in memory; 0: jobs.WindowMost. Tests make it small
 	noSync bool // no fsync at all: only as the control that the power-cut test must catch
 }
 

@@ -105,7 +105,7 @@ func (l *listing) read(ctx context.Context, snap *snapshot, state broker.JobStat
 	var ids jobs.Sorted
 	highest := ^uint64(0)
 	n := 0
-	_, err := scanIndex(snap, state, l.tube, jobs.Key{}, func(k jobs.Key) bool {
+	_, _, err := scanIndex(snap, state, l.tube, jobs.Key{}, func(k jobs.Key) bool {
 		if n++; n%4096 == 0 && ctx.Err() != nil {
 			return false
 		}

@@ -35,6 +35,8 @@ type Queue struct {
 	holdOff  time.Time             // guarded by mu: no chore for delays and timers before, since one has failed
 	armed    time.Time             // guarded by mu: when the timer will fire; zero: it will not
 	closed   bool                  // guarded by mu
+	steps    uint64                // guarded by mu: keys and tombstones that refills went over
+	refills  uint64                // guarded by mu
 	timers   *Schedule             // its state is guarded by mu
 	draining atomic.Bool
 	timer    *time.Timer
@@ -59,6 +61,7 @@ func newQueue(db *DB) *Queue {
 	}
 	q.room = jobs.NewRoom(q.options)
 	q.room.Load, q.room.Index, q.room.Left, q.room.Lending = q.load, q.index, q.uncache, q.lending
+	q.room.Window = db.opts.window
 	q.timers = newSchedule(q)
 	q.timer = time.AfterFunc(time.Hour, q.Wake)
 	q.timer.Stop()
@@ -152,6 +155,7 @@ func (q *Queue) later(now time.Time) {
 // not, so that the window in whose part of the index it is does. Caller holds mu.
 func (q *Queue) enter(row *jobs.Row, now time.Time) {
 	delete(q.busy, row.ID)
+	row.Tube.Moving--
 	if size := int64(len(row.Body)) + rowBytes; q.cached+size <= q.options.Cache {
 		q.cache[row.ID] = row
 		q.cached += size
@@ -190,6 +194,7 @@ func (q *Queue) take(row *jobs.Row) {
 func (q *Queue) hold(row *jobs.Row) {
 	q.busy[row.ID] = struct{}{}
 	row.Tube.Batch = q.batch
+	row.Tube.Moving++
 }
 
 // resting returns a job that nobody has reserved: errAgain when the batch under way changes it. Caller holds mu.

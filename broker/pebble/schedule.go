@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,7 @@ var _ broker.Schedule = (*Schedule)(nil)
 
 func newSchedule(q *Queue) *Schedule {
 	s := &Schedule{queue: q, busy: make(map[string]struct{}), places: make(map[jobs.Key]struct{})}
-	s.window = jobs.NewWindow(s.index)
+	s.window = jobs.NewWindow(s.index, cmp.Or(q.db.opts.window, jobs.WindowMost))
 	return s
 }
 
