@@ -1,7 +1,7 @@
 /** The lobby: which games there are, making one, going in and out. The address of the page names the game: ?game=… */
 import { CallError } from '/gosper.js';
 import { Play } from '/play.js';
-import { byID, explain, make, onSubmit } from '/screens.js';
+import { byID, explain, legibleText, make, onSubmit } from '/screens.js';
 
 const LOOK_AGAIN = 5000; // ms between looks at the list
 
@@ -97,7 +97,7 @@ export class Lobby {
     const dots = make('span', 'dots');
     dots.append(...players.slice(0, 8).map(({ color }) => {
       const swatch = make('span', 'swatch');
-      swatch.style.background = `#${color}`;
+      swatch.style.background = legibleText(color);
       return swatch;
     }));
     button.append(make('strong', '', game.name), dots,

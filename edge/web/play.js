@@ -2,7 +2,7 @@
 import { CallError, Follower, Grid, parseFrame } from '/gosper.js';
 import { Board } from '/board.js';
 import { Palette, formatRLE, inRows } from '/patterns.js';
-import { byID, explain, make } from '/screens.js';
+import { byID, explain, legible, legibleText, make } from '/screens.js';
 
 const INTERVALS = [5000, 2000, 1000, 500, 250, 125, 50, 25, 10]; // ms a generation, of the speed control
 const BEHIND = 250; // ms that a page which computes by itself stays behind the node, so that edits come in time
@@ -28,6 +28,8 @@ export class Play {
   #known = { at: 0, generation: 0 }; // when the node was known to be where
   #samples = [];
   #retry = 0;
+  #watched = 'cells'; // the mode asked for
+  #computing = false; // a frame of it is asked for
 
   constructor(node, left) {
     this.#node = node;
@@ -110,14 +112,16 @@ export class Play {
 
   // ---- the stream ----
 
-  get #computes() { return localStorage.getItem(MODE) === 'edits'; }
+  /** What to watch: a game that stands still sends nothing but steps, which are not announced to who computes. */
+  get #mode() { return localStorage.getItem(MODE) === 'edits' && this.#game?.state === 'running' ? 'edits' : 'cells'; }
 
   async #watch() {
     const follower = this.#follower;
     if (!follower) return;
     follower.synced = false;
+    this.#watched = this.#mode;
     try {
-      await this.#node.call('/game/watch', { game: this.#id, grid: this.#index, mode: this.#computes ? 'edits' : 'cells' });
+      await this.#node.call('/game/watch', { game: this.#id, grid: this.#index, mode: this.#watched });
     } catch (error) {
       if (follower === this.#follower && !(error instanceof CallError && error.link)) this.#board.say(explain(error));
     }
@@ -134,26 +138,25 @@ export class Play {
     this.#known = { at: performance.now(), generation: frame.generation };
     if (this.#follower.synced && frame.kind !== 1) this.#retry = 0;
     this.#show();
-    if (this.#computes && frame.kind === 1) this.#compute();
+    this.#compute();
   }
 
   /** Computes generations by itself as time goes on. */
   #compute() {
-    const grid = this.#follower?.grid;
-    if (!grid || !this.#computes) return;
-    if (this.#follower.synced && this.#game.state === 'running') {
+    if (this.#computing || this.#watched !== 'edits') return;
+    this.#computing = true;
+    requestAnimationFrame(() => {
+      this.#computing = false;
+      const { grid, synced } = this.#follower ?? {};
+      if (!grid || this.#watched !== 'edits') return;
       const { at, generation } = this.#known;
       const due = generation + Math.floor((performance.now() - at - BEHIND) / this.#game.interval);
-      for (let n = 0; n < 20 && grid.generation < due; n++) grid.step();
-      this.#show();
-    }
-    if (!this.#computing) {
-      this.#computing = true;
-      requestAnimationFrame(() => { this.#computing = false; this.#compute(); });
-    }
+      const before = grid.generation;
+      for (let n = 0; synced && n < 20 && grid.generation < due; n++) grid.step();
+      if (grid.generation > before) this.#show();
+      this.#compute();
+    });
   }
-
-  #computing = false;
 
   #show() {
     if (this.#past) return;
@@ -180,8 +183,8 @@ export class Play {
     if (route !== '/game/state') return;
     if (content.state === 'ended') return this.#end('The game has ended.');
     this.#known = { at: performance.now(), generation: content.generation };
-    if (this.#computes && this.#follower.grid?.generation > content.generation) this.#follower.lose();
     this.#describeGame({ ...this.#game, ...content, id: game });
+    if (this.#mode !== this.#watched) this.#watch();
   }
 
   #owner({ game }) {
@@ -217,7 +220,7 @@ export class Play {
     byID('game-facts').textContent = `${width} × ${height}, ${topology}, ${rule}, ${game.state}${game.fault ? `: ${game.fault}` : ''}`;
     for (const part of ['end-game', 'rewind']) byID(part).hidden = !mine;
     byID('leave-game').hidden = !me;
-    this.#board.owners = game.users.reduce((list, { number, color }) => { list[number] = parseInt(color, 16); return list; }, new Array(256).fill(0x888888));
+    this.#board.owners = game.users.reduce((list, { number, color }) => { list[number] = legible(parseInt(color, 16)); return list; }, new Array(256).fill(0x888888));
     this.#players();
     this.#tools();
   }
@@ -229,7 +232,7 @@ export class Play {
     byID('players').replaceChildren(...users.map((user) => {
       const item = make('li', user.present ? '' : 'gone');
       const swatch = make('span', 'swatch');
-      swatch.style.background = `#${user.color}`;
+      swatch.style.background = legibleText(user.color);
       item.append(swatch, make('span', '', user.name));
       const tags = [user.id === this.#me?.id && 'you', user.id === owner && 'owner', !user.present && 'left'].filter(Boolean);
       item.append(make('span', 'tag', tags.join(', ')), make('span', 'cells'));
@@ -265,6 +268,7 @@ export class Play {
     const shown = this.#board.expect(cells, alive);
     const grid = this.#index;
     const answer = await (alive ? this.#ask('/game/cells', { grid, cells, policy: 'skip' }) : this.#ask('/game/kill', { grid, cells }));
+    if (answer) await this.#seen(cells.find(([x, y]) => this.grid?.inside(x, y)), alive);
     shown();
     if (answer && cells.length === 1) this.#board.say(this.#describe(...cells[0]));
   }
@@ -272,8 +276,14 @@ export class Play {
   async #lay(pattern, x, y) {
     const shown = this.#board.expect(pattern.cells.map(([dx, dy]) => [x + dx, y + dy]), true);
     const answer = await this.#ask('/game/pattern', { grid: this.#index, text: formatRLE(inRows(pattern.cells)), x, y, wrap: true });
+    if (answer) await this.#seen([x + pattern.cells[0][0], y + pattern.cells[0][1]], true);
     shown();
     if (answer) this.#board.say(`${pattern.name} laid at ${x}, ${y}.`);
+  }
+
+  /** Waits a little for the frame behind an answer, which may come before it. */
+  async #seen(cell, alive) {
+    for (let n = 0; n < 10 && cell && this.grid?.alive(...cell) !== alive; n++) await new Promise((next) => setTimeout(next, 20));
   }
 
   #describe(x, y) {
@@ -310,7 +320,7 @@ export class Play {
       context.beginPath();
       this.#samples.forEach((sums, n) => context.lineTo(...at(n, base[n] + (sums[number] ?? 0))));
       for (let n = base.length - 1; n >= 0; n--) context.lineTo(...at(n, base[n]));
-      context.fillStyle = color ? `#${color}` : getComputedStyle(canvas).color;
+      context.fillStyle = color ? legibleText(color) : getComputedStyle(canvas).color;
       context.fill();
       this.#samples.forEach((sums, n) => { base[n] += sums[number] ?? 0; });
     }
@@ -391,7 +401,8 @@ export class Play {
       localStorage.setItem(MODE, target.checked ? 'edits' : 'cells');
       this.#watch();
     });
-    byID('computes').checked = this.#computes;
+    byID('computes').checked = localStorage.getItem(MODE) === 'edits';
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { if (this.#game) this.#describeGame(this.#game); });
     on('rotate', 'click', () => this.#board.turn());
     on('flip', 'click', () => this.#board.flip());
     on('zoom-in', 'click', () => this.#board.zoom(1.5));

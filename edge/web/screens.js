@@ -72,6 +72,18 @@ export function hue(name) {
   return hash % 360;
 }
 
+/** A colour 0xRRGGBB as it can be seen on the ground of the page: darker in light, lighter in the dark. @param {number} colour */
+export function legible(colour) {
+  const dark = matchMedia('(prefers-color-scheme: dark)').matches;
+  const channels = [colour >> 16, colour >> 8 & 255, colour & 255];
+  const light = (channels[0] * 3 + channels[1] * 6 + channels[2]) / 2550;
+  const mend = (/** @type {number} */ c) => dark && light < 0.3 ? c + (255 - c) * (0.3 - light) * 2 : !dark && light > 0.65 ? c * (1.65 - light) : c;
+  return channels.reduce((sum, c) => sum * 256 + Math.round(mend(c)), 0);
+}
+
+/** The same for a style sheet. @param {string} colour six hex digits */
+export const legibleText = (colour) => `#${legible(parseInt(colour, 16)).toString(16).padStart(6, '0')}`;
+
 /** Shows the first letter of a name on a disc of the name's colour. @param {HTMLElement} disc @param {string} name */
 export function avatar(disc, name) {
   disc.textContent = [...name][0] ?? '?';

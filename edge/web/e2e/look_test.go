@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +14,8 @@ import (
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+
+	"gosper/edge/web"
 )
 
 // Goal: every screen fits a narrow phone, every control is large enough for a thumb and has a name, and text can be
@@ -21,24 +26,39 @@ func TestEveryScreen(t *testing.T) {
 	p := s.guest("Ada", "foxes")
 	p.say("world", "a-word-without-any-place-to-break-it-"+fmt.Sprintf("%080d", 7))
 	p.heard("world", "a-word-without-any-place-to-break-it-"+fmt.Sprintf("%080d", 7))
+	p.create("a game with a long name, 32 long", nil)
 	for _, scheme := range []string{"light", "dark"} {
 		p.view(360, 640, scheme)
-		for _, screen := range []string{"back", "welcome", "login", "register", "forgot", "code", "password", "enter", "talk"} {
+		for _, screen := range []string{"back", "welcome", "login", "register", "forgot", "code", "password", "enter", "talk",
+			"talk patterns", "talk players", "talk past", "talk more", "talk lobby", "talk lobby form"} {
+			name, part, _ := strings.Cut(screen, " ")
+			switch part {
+			case "":
+			case "lobby":
+				p.click(`#to-lobby`)
+				p.until(`document.querySelector('.line-game')`)
+			case "lobby form":
+				p.click(`#new-game`)
+			default:
+				p.click(`[data-drawer=` + part + `]`)
+				p.until(`!document.getElementById('` + part + `-drawer').hidden && (` + quote(part) + ` !== 'patterns' || document.querySelector('.template'))`)
+			}
 			var faults []string
 			p.eval(`
 				const { show } = await import('/screens.js');
-				show(`+quote(screen)+`);
+				show(`+quote(name)+`);
 				await document.fonts.ready;
 				await Promise.all(document.getAnimations().filter((a) => a.effect.getComputedTiming().iterations === 1).map((a) => a.finished));
 				const faults = [];
 				const root = document.documentElement;
 				if (root.scrollWidth > 360) faults.push('scrolls sideways: ' + root.scrollWidth);
 				const visible = (e) => e.checkVisibility({ visibilityProperty: true }) && !e.closest('.visually-hidden');
-				for (const control of document.querySelectorAll('button, input, summary')) {
+				for (const control of document.querySelectorAll('button, input, summary, select')) {
 					if (!visible(control)) continue;
 					const box = control.getBoundingClientRect();
 					const name = control.getAttribute('aria-label') || control.textContent.trim() || control.labels?.[0]?.textContent;
 					if (!name) faults.push('no name: ' + control.outerHTML);
+					if (control.closest('.templates')) continue;
 					if (box.right > 360 || box.left < 0) faults.push('out of sight: ' + control.outerHTML);
 					if (box.height < 32 && !control.matches('.link')) faults.push('too small for a thumb: ' + control.outerHTML + box.height);
 				}
@@ -52,7 +72,7 @@ func TestEveryScreen(t *testing.T) {
 					}
 					return [255, 255, 255];
 				};
-				for (const element of document.querySelectorAll('h1, h2, p, label, button, span, time, li')) {
+				for (const element of document.querySelectorAll('h1, h2, p, label, button, span, time, li, b, dt, dd, output, option')) {
 					if (!visible(element) || ![...element.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
 					const [a, b] = [light(numbers(getComputedStyle(element).color)), light(ground(element))];
 					const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
@@ -63,6 +83,35 @@ func TestEveryScreen(t *testing.T) {
 				t.Errorf("%s, %s: %s", screen, scheme, fault)
 			}
 		}
+		p.click(`#new-game`)
+		p.click(`.line-game`)
+		p.playing()
+	}
+}
+
+// Goal: the page is small. Method: the sizes of its files, as they are served to browsers, which all take gzip.
+func TestSmall(t *testing.T) {
+	const most = 100 << 10
+	written, sent := 0, 0
+	files, err := fs.ReadDir(web.FS, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := fs.ReadFile(web.FS, f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var packed bytes.Buffer
+		w, _ := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+		_, _ = w.Write(text) // to memory
+		_ = w.Close()
+		written += len(text)
+		sent += packed.Len()
+	}
+	t.Logf("%d files, %d bytes, %d sent", len(files), written, sent)
+	if sent > most {
+		t.Errorf("the page is %d bytes, want at most %d", sent, most)
 	}
 }
 

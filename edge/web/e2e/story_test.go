@@ -1,0 +1,224 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// agree waits until pages follow their grid at one generation, paused, and fails if they differ.
+func agree(t *testing.T, pages ...*page) report {
+	t.Helper()
+	for range 2 { // the second round sees what came during the first
+		for _, p := range pages {
+			for _, other := range pages {
+				p.until(fmt.Sprintf(`gosper.report?.synced && gosper.report.generation >= %d`, other.report().Generation))
+			}
+		}
+	}
+	first := pages[0].report()
+	for _, p := range pages[1:] {
+		if r := p.report(); r.Generation != first.Generation || r.Hash != first.Hash || r.Population != first.Population {
+			t.Errorf("the pages differ: %+v, %+v", first, r)
+		}
+	}
+	return first
+}
+
+// Goal: a kill -9 of the server costs a game a moment. Method: a running game with a gun is watched by two pages, one of which
+// computes by itself; the server is killed and comes back, twice; every cell that was drawn is there, the game runs on,
+// and drawing goes on.
+func TestPlayKill(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ada := s.guest("Ada", "", brokenLink...)
+	id := ada.create("phoenix", map[string]string{"width": "128", "height": "96", "interval": "50"})
+	bob := s.guest("Bob", "", brokenLink...)
+	bob.enter(id)
+	bob.click(`[data-drawer=more]`)
+	bob.click(`#computes`)
+	bob.click(`[data-drawer=more]`)
+	ada.click(`#run`)
+	for round := range 2 {
+		ada.eval(fmt.Sprintf(`await gosper.draw([[%d, 90], [%d, 91], [%d, 90], [%d, 91]])`, 10*round, 10*round, 10*round+1, 10*round+1), nil)
+		at := ada.report().Generation
+		ada.until(fmt.Sprintf(`gosper.report.generation > %d`, at+10))
+		s.kill()
+		for _, p := range []*page{ada, bob} {
+			p.until(`['waiting', 'connecting'].includes(document.getElementById('state').dataset.state)`)
+		}
+		s.start()
+		for _, p := range []*page{ada, bob} {
+			p.until(`document.getElementById('state').dataset.state === 'open' && gosper.report?.synced`)
+			p.until(fmt.Sprintf(`gosper.report.generation > %d`, at+10))
+			p.until(fmt.Sprintf(`gosper.grid.alive(%d, 91)`, 10*round+1))
+		}
+	}
+	bob.until(`document.getElementById('run').textContent === 'Pause'`)
+	bob.click(`#run`)
+	for _, p := range []*page{ada, bob} {
+		p.until(`document.getElementById('run').textContent === 'Start'`)
+	}
+	if r := agree(t, ada, bob); r.Population != 8 {
+		t.Errorf("%+v", r)
+	}
+	for _, p := range []*page{ada, bob} {
+		if r := p.report(); r.Mismatches != 0 {
+			t.Errorf("hashes did not agree: %+v", r)
+		}
+	}
+}
+
+// Goal: a page that computes by itself shows what the others see. Method: a soup runs, one page computes, the other gets every
+// generation and draws; then both stand still and are compared.
+func TestComputes(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ada := s.guest("Ada", "")
+	id := ada.create("soup", map[string]string{"width": "100", "height": "70", "interval": "50"})
+	bob := s.guest("Bob", "")
+	bob.run(chromedp.Evaluate(`localStorage.setItem('gosper.mode', 'edits')`, nil))
+	bob.enter(id)
+	ada.eval(`
+		const cells = [];
+		for (let n = 0; n < 1200; n++) cells.push([Math.floor(Math.random() * 60), Math.floor(Math.random() * 60)]);
+		await gosper.draw(cells.slice(0, 600));
+		await gosper.draw(cells.slice(600));`, nil)
+	ada.click(`#run`)
+	bob.until(`gosper.report.generation > 30`)
+	for n := range 5 {
+		ada.eval(fmt.Sprintf(`await gosper.draw([[%d, 65], [%d, 66], [%d, 65], [%d, 66]])`, 10*n+5, 10*n+5, 10*n+6, 10*n+6), nil)
+	}
+	from := bob.report().Generation
+	bob.until(fmt.Sprintf(`gosper.report.generation > %d`, from+60))
+	ada.click(`#run`)
+	for _, p := range []*page{ada, bob} {
+		p.until(`document.getElementById('run').textContent === 'Start'`)
+	}
+	ada.click(`#step`)
+	a, b := ada, bob
+	agree(t, a, b)
+	if r := bob.report(); r.Mismatches != 0 {
+		t.Errorf("the page that computes: %+v", r)
+	}
+	if ada.alive() != bob.alive() {
+		t.Error("other cells")
+	}
+}
+
+// Goal: a game can be looked at as it was, and taken back. Method: two generations are stepped and drawn on, the slider shows
+// the first, the game is rewound to it, and a second page sees that.
+func TestPast(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	p := s.guest("Ada", "")
+	id := p.create("past", map[string]string{"width": "64", "height": "64"})
+	other := s.guest("Bob", "")
+	other.enter(id)
+	p.eval(`await gosper.draw([[10, 10], [11, 10], [12, 10]])`, nil)
+	p.click(`#step`)
+	p.until(`gosper.report.generation === 1`)
+	p.eval(`await gosper.draw([[40, 40], [41, 40], [40, 41], [41, 41]])`, nil)
+	p.click(`#step`)
+	p.until(`gosper.report.generation === 2 && gosper.report.population === 7`)
+	p.click(`[data-drawer=past]`)
+	p.until(`document.getElementById('when').max === '2'`)
+	p.eval(`document.getElementById('when').value = 1; document.getElementById('when').dispatchEvent(new Event('change'))`, nil)
+	p.until(`document.getElementById('generation').textContent === '1' && !document.getElementById('rewind').disabled`)
+	p.click(`#now`)
+	p.until(`document.getElementById('generation').textContent === '2'`)
+	p.eval(`document.getElementById('when').value = 0; document.getElementById('when').dispatchEvent(new Event('change'))`, nil)
+	p.until(`document.getElementById('generation').textContent === '0'`)
+	p.click(`#rewind`)
+	p.until(`document.getElementById('rewind').textContent === 'Forget all after it?'`)
+	p.click(`#rewind`)
+	for _, page := range []*page{p, other} {
+		page.until(`gosper.report?.synced && gosper.report.generation === 0`)
+	}
+	agree(t, p, other)
+}
+
+// Goal: a link leads a newcomer into the game, and out again. Method: open it in a fresh browser, play as a guest, reload, take
+// a colour, leave; then the owner leaves, and the game passes on.
+func TestShareLink(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ada := s.guest("Ada", "")
+	id := ada.create("open house", nil)
+	ada.run(chromedp.Evaluate(`navigator.clipboard.writeText = async (text) => { window.copied = text; }`, nil))
+	ada.click(`#share`)
+	var link string
+	ada.eval(`return copied`, &link)
+	if link != strings.TrimSuffix(s.url(), "/")+"/?game="+id {
+		t.Fatalf("link %s", link)
+	}
+	bob := newPage(t)
+	bob.run(chromedp.Navigate(link))
+	bob.until(`document.getElementById('state').dataset.state === 'open'`)
+	bob.click(`#guest-form button`)
+	bob.on("enter")
+	bob.set(`#enter-form [name=name]`, "Bob")
+	bob.click(`#enter-form .primary`)
+	bob.playing()
+	bob.run(chromedp.Reload())
+	bob.playing()
+	bob.click(`[data-drawer=players]`)
+	bob.eval(`document.getElementById('color').value = '#123456'; document.getElementById('color').dispatchEvent(new Event('change'))`, nil)
+	ada.until(`document.getElementById('players').textContent.includes('Bob')`)
+	bob.until(`document.getElementById('color').value === '#123456'`)
+
+	ada.click(`[data-drawer=more]`)
+	ada.click(`#leave-game`)
+	ada.until(`!document.getElementById('lobby').hidden && location.search === ''`)
+	bob.noted("The game is yours now.")
+	bob.until(`!document.getElementById('speed').disabled`)
+	bob.click(`[data-drawer=more]`)
+	bob.click(`#end-game`)
+	bob.until(`document.getElementById('lobby-note').textContent === 'The game has ended.'`)
+
+	gone := s.guest("Gus", "")
+	gone.run(chromedp.Navigate(link))
+	gone.until(`document.getElementById('lobby-note').textContent.includes('no such game')`)
+}
+
+// Goal: a large board stays smooth. Method: a soup of 1024 by 1024 cells runs at 10 generations a second while the view moves
+// at every frame; the time that the page itself spends on a frame is measured.
+func TestSmooth(t *testing.T) {
+	if testing.Short() {
+		t.Skip("measures")
+	}
+	s := newServer(t)
+	p := s.guest("Ada", "")
+	p.create("ocean", map[string]string{"width": "1024", "height": "1024", "interval": "125"})
+	p.eval(`
+		for (let top = 0; top < 1024; top += 64) {
+			const cells = [];
+			for (let n = 0; n < 900; n++) cells.push([Math.floor(Math.random() * 1024), top + Math.floor(Math.random() * 64)]);
+			await gosper.draw(cells);
+		}`, nil)
+	p.click(`#run`)
+	p.until(`gosper.report.generation > 10`)
+	var spent struct{ Median, P99, Frames, Stalls float64 }
+	p.eval(`
+		const spent = [];
+		const ask = requestAnimationFrame;
+		window.requestAnimationFrame = (draw) => ask((now) => { const from = performance.now(); draw(now); spent.push(performance.now() - from); });
+		let stalls = 0;
+		new PerformanceObserver((list) => { stalls += list.getEntries().length; }).observe({ entryTypes: ['longtask'] });
+		const board = document.getElementById('board');
+		const end = performance.now() + 3000;
+		let frames = 0;
+		for (let n = 0; performance.now() < end; n++) {
+			board.dispatchEvent(new WheelEvent('wheel', { deltaY: n % 40 < 20 ? -40 : 40, clientX: 300, clientY: 300 }));
+			await new Promise((next) => ask(next));
+			frames++;
+		}
+		spent.sort((a, b) => a - b);
+		return { median: spent[spent.length >> 1], p99: spent[Math.floor(spent.length * 0.99)], frames: frames / 3, stalls };`, &spent)
+	t.Logf("a frame of the page: median %.1f ms, p99 %.1f ms; %.0f frames a second, %.0f tasks above 50 ms", spent.Median, spent.P99, spent.Frames, spent.Stalls)
+	if spent.Median > 8 {
+		t.Errorf("a frame takes %.1f ms", spent.Median)
+	}
+}
