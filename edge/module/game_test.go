@@ -1,15 +1,11 @@
 package module
 
 import (
-	"context"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"log/slog"
-	"os"
-	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gosper/broker"
@@ -90,6 +86,41 @@ func TestGamePushes(t *testing.T) {
 	if reply := ben.call("/game/stats", on(id, "")); reply.Status != protocol.StatusInvalid {
 		t.Errorf("after the end: %d %s", reply.Status, reply.Message)
 	}
+}
+
+// Goal: users who come and go do not flood the watchers, who know the newest state in the end, and nothing comes after the
+// end. Method: many notices in a bubble where time is free; count what is published.
+func TestGamePushesAreJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := memory.NewBus(memory.BusOptions{})
+		defer bus.Close()
+		var got []string
+		sub, err := bus.Subscribe("game.>", broker.Handler{Message: func(m *broker.Message) { got = append(got, string(m.Data)) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sub.Unsubscribe()
+		sink := NewGameSink(bus, nil)
+		tell := func(kind game.NoticeKind, generation uint64) {
+			sink.Notice(&game.Notice{Kind: kind, Info: &game.Info{ID: 7, Generation: generation}})
+		}
+		for i := range uint64(1000) {
+			tell(game.NoticeState, i)
+			tell(game.NoticeUsers, i)
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if n := len(got); n < 10 || n > 14 || !strings.Contains(fmt.Sprint(got[n-2:]), `"generation":999`) {
+			t.Errorf("%d pushes of 2000 notices; the last: %q", n, got[max(n-2, 0):])
+		}
+		tell(game.NoticeState, 1)
+		tell(game.NoticeState, 2)
+		tell(game.NoticeEnd, 3)
+		time.Sleep(time.Second)
+		if last := got[len(got)-1]; !strings.Contains(last, `"ended"`) || len(sink.rest) != 0 {
+			t.Errorf("after the end: %s, %d names kept", last, len(sink.rest))
+		}
+	})
 }
 
 // Goal: a user keeps their place over a lost connection and a restart of the node: number, color and owner's rights stay,
@@ -274,253 +305,4 @@ func TestDiskFullWhileEditing(t *testing.T) {
 	p.must("/game/stats", on(id, ""), nil)
 	log.full = false
 	p.must("/game/cells", on(id, `,"cells":[[2,2]]`), nil)
-}
-
-// Goal: a picture of the past is a frame that clients can read. Method: decode it and compare its hash with the header.
-func TestLookIsAFrame(t *testing.T) {
-	r := newRig(t, nil)
-	p := r.play("0", "Ann", "")
-	id := p.newGame()
-	p.must("/game/template", on(id, `,"name":"Glider","x":5,"y":5`), nil)
-	p.must("/game/step", on(id, `,"generations":8`), nil)
-	reply := p.call("/game/look", on(id, `,"generation":4`))
-	var out struct{ Hash, Frame string }
-	if err := json.Unmarshal(reply.Content, &out); err != nil {
-		t.Fatal(err)
-	}
-	frame, err := base64.StdEncoding.DecodeString(out.Frame)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, payload, err := protocol.ParseGridHeader(frame)
-	if err != nil || head.Generation != 4 || hashText(head.Hash) != out.Hash {
-		t.Fatalf("%+v, %v", head, err)
-	}
-	options, err := grid.SnapshotOptions(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g, err := grid.New(options, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := g.ApplySnapshot(payload); err != nil || g.Population() != 5 || g.Hash() != head.Hash {
-		t.Errorf("population %d, %v", g.Population(), err)
-	}
-}
-
-// Goal: what is too large to send is refused with figures and a way out. Method: a small limit, then a part.
-func TestPatternTextLimit(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.GameText = 100 })
-	p := r.play("0", "Ann", "")
-	id := p.newGame()
-	for i := range 10 {
-		p.must("/game/cells", on(id, fmt.Sprintf(`,"cells":[[%d,1],[%d,5],[%d,9],[%d,20]]`, 6*i, 6*i+1, 6*i+2, 6*i)), nil)
-	}
-	reply := p.call("/game/pattern", on(id, ""))
-	if reply.Status != protocol.StatusTooMuch || !strings.Contains(reply.Message, "may have 100") {
-		t.Errorf("%d %s", reply.Status, reply.Message)
-	}
-	p.must("/game/pattern", on(id, `,"rect":{"x":0,"y":0,"width":20,"height":10}`), nil)
-	if reply := p.call("/game/pattern", on(id, `,"text":"`+strings.Repeat("bo", 60)+`!"`)); reply.Status != protocol.StatusTooMuch {
-		t.Errorf("import: %d %s", reply.Status, reply.Message)
-	}
-}
-
-// Goal: the list comes in pages, in order and whole, and one's own games can be asked for alone. Method: pages of two.
-func TestGameList(t *testing.T) {
-	r := newRig(t, func(o *Options) { o.GamePage = 2 })
-	ann, ben := r.play("0", "Ann", ""), r.play("0", "Ben", "")
-	mine := []string{ann.newGame(), ben.newGame(), ann.newGame(), ben.newGame(), ann.newGame()}
-	read := func(more string) (ids []string) {
-		after := ""
-		for {
-			var page gameListOut
-			ann.must("/game/list", fmt.Sprintf(`{"after":%q%s}`, after, more), &page)
-			for _, g := range page.Games {
-				ids = append(ids, g.ID.String())
-			}
-			if after = page.Next; after == "" {
-				return ids
-			}
-		}
-	}
-	all := read("")
-	if len(all) != 5 || !isSorted(all) {
-		t.Errorf("all: %v", all)
-	}
-	own := read(`,"mine":true`)
-	if len(own) != 3 || !isSorted(own) || !strings.Contains(fmt.Sprint(own), mine[0]) || strings.Contains(fmt.Sprint(own), mine[1]) {
-		t.Errorf("mine: %v of %v", own, mine)
-	}
-}
-
-func isSorted(ids []string) bool {
-	for i := 1; i < len(ids); i++ {
-		if ids[i-1] >= ids[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// Goal: the catalogue has what older clients know, with facts and a pattern that can be laid. Method: every template.
-func TestTemplates(t *testing.T) {
-	r := newRig(t, nil)
-	p := r.play("0", "Ann", "")
-	var out templatesOut
-	p.must("/game/templates", `{}`, &out)
-	classic := 0
-	for _, group := range out.Groups {
-		for _, template := range group.Templates {
-			if template.Classic {
-				classic++
-			}
-			if laid, err := grid.ParseRLE([]byte(template.RLE), grid.PatternLimits{}); err != nil || laid.Population() != template.Cells {
-				t.Errorf("%s: %v, %d cells", template.Name, err, template.Cells)
-			}
-		}
-	}
-	if len(out.Groups) < 3 || classic != 12 {
-		t.Errorf("%d groups, %d classic templates", len(out.Groups), classic)
-	}
-}
-
-// Goal: a node without games says so. Method: every function on games.
-func TestNodeWithoutGames(t *testing.T) {
-	r := newRig(t, nil)
-	r.table.tools.games = nil
-	p := r.play("0", "Ann", "")
-	for _, f := range r.table.Functions() {
-		if !strings.HasPrefix(f.Route, "/game/") || f.Route == "/game/templates" {
-			continue
-		}
-		if reply := p.call(f.Route, f.Example); reply.Status != protocol.StatusBusy || reply.Message != errNoGames.Error() {
-			t.Errorf("%s: %d %s", f.Route, reply.Status, reply.Message)
-		}
-	}
-	if reply, status := p.edit("0123456789/0 1,1 o!"); status != protocol.StatusBusy {
-		t.Errorf("EDIT: %v %s", status, reply)
-	}
-}
-
-// Goal: every refusal of games and grids has a status and a text. Method: the errors that package game names.
-func TestGameFaults(t *testing.T) {
-	for _, s := range gameStatuses {
-		f, internal := faultOf(fmt.Errorf("wrapped: %w", s.err))
-		if internal || f.Status != s.status || !strings.Contains(f.Message, s.err.Error()) {
-			t.Errorf("%v: %+v, internal %v", s.err, f, internal)
-		}
-	}
-	for _, l := range game.LimitsTable() {
-		status := fmt.Sprint(int(limitStatus(l.Name)))
-		if strings.HasPrefix(l.Code, "refused: ") && !strings.Contains(l.Code, status) {
-			t.Errorf("limit %s gives %s, and its row says %q", l.Name, status, l.Code)
-		}
-	}
-	if f, internal := faultOf(context.DeadlineExceeded); f != faultTimeout || !internal {
-		t.Errorf("a timeout is %+v", f)
-	}
-}
-
-// Goal: GAMES.md names no route and no error key that is not there, and every route of games. Method: what stands in
-// backquotes against the table, the pushes and the keys.
-func TestGamesDocument(t *testing.T) {
-	text, err := os.ReadFile("GAMES.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	routes := map[string]bool{routeGameUsers: true, routeGameState: true, routeGameOwner: true}
-	for _, f := range allFunctions() {
-		routes[f.Route] = true
-		if strings.HasPrefix(f.Route, "/game/") && !strings.Contains(string(text), "`"+f.Route+"`") {
-			t.Errorf("%s is not described", f.Route)
-		}
-	}
-	for _, m := range regexp.MustCompile("`(/[a-zA-Z]+/[a-zA-Z]+)`").FindAllStringSubmatch(string(text), -1) {
-		if !routes[m[1]] {
-			t.Errorf("%s is no route", m[1])
-		}
-	}
-	keys := map[string]bool{}
-	for _, s := range gameStatuses {
-		keys[game.ErrorKey(s.err)] = true
-	}
-	for _, m := range regexp.MustCompile("\\| `(error\\.game\\.[a-zA-Z.]+)` \\| ([0-9]+) ").FindAllStringSubmatch(string(text), -1) {
-		if !keys[m[1]] {
-			t.Errorf("%s is no key of an error", m[1])
-		}
-		for _, s := range gameStatuses {
-			if game.ErrorKey(s.err) == m[1] && s.err != game.ErrGone && fmt.Sprint(int(s.status)) != m[2] {
-				t.Errorf("%s has status %d, not %s", m[1], int(s.status), m[2])
-			}
-		}
-		delete(keys, m[1])
-	}
-	delete(keys, "error.unexpectedError")
-	if len(keys) > 0 {
-		t.Errorf("not described: %v", keys)
-	}
-}
-
-// BenchmarkEditLine draws one cell and kills it, by line.
-func BenchmarkEditLine(b *testing.B) {
-	r, who, id := benchGame(b)
-	done := make(chan struct{}, 1)
-	answer := func([]byte, protocol.Status) { done <- struct{}{} }
-	lines := [2][]byte{[]byte(id + "/0 5,5 o!"), []byte(id + "/0 5,5 !o!")}
-	b.ReportAllocs()
-	for i := range b.N {
-		r.EditLine(&who, lines[i&1], answer)
-		<-done
-	}
-}
-
-// BenchmarkCells draws 100 cells in one call.
-func BenchmarkCells(b *testing.B) {
-	table, who, id := benchGame(b)
-	var cells []string
-	for i := range 100 {
-		cells = append(cells, fmt.Sprintf("[%d,%d]", i%60, i/60))
-	}
-	content := []byte(on(id, `,"policy":"overwrite","cells":[`+strings.Join(cells, ",")+`]`))
-	done := make(chan Reply, 1)
-	b.ReportAllocs()
-	for b.Loop() {
-		table.Call(&Call{Route: "/game/cells", Content: content, Who: who}, func(r Reply) { done <- r })
-		if r := <-done; r.Status != protocol.StatusOK {
-			b.Fatal(r.Message)
-		}
-	}
-}
-
-// benchGame is a table with a paused game and its owner, without rates.
-func benchGame(b *testing.B) (*Table, Identity, string) {
-	store, registry, bus, log := memory.NewStore(), memory.NewRegistry(), memory.NewBus(memory.BusOptions{}), memory.NewLog()
-	limits := game.DefaultLimits()
-	limits.EditsUser, limits.EditsGame = 1<<30, 1<<30
-	host, err := game.NewHost(b.Context(), game.Config{Log: log, Store: store, Limits: limits, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	o := DefaultOptions()
-	o.EditRate = Rate{}
-	table, err := New(Config{Options: o, Store: store, Registry: registry, Bus: bus, Games: host, Secret: make([]byte, MinSecret), Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		table.Close()
-		host.Close()
-		log.Close()
-		bus.Close()
-		registry.Close()
-		store.Close()
-	})
-	who := Identity{Account: "a", World: "0", Name: "Ann", LoggedIn: true}
-	g, err := host.Create(b.Context(), game.CreateRequest{Name: "x", User: "a", UserName: "Ann", Grids: []game.GridSpec{{Width: 64, Height: 64}}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	return table, who, g.ID().String()
 }

@@ -1,7 +1,6 @@
 package module
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -268,81 +267,4 @@ func gameStats(_ *Tools, c *Call, g *game.Game, _ *inGame) (gameStatsOut, error)
 		out.Grids[i] = gridStatsOut{Population: s.Population, Births: s.Births, Deaths: s.Deaths, Hash: hashText(s.Hash), Owners: s.Owners, Memory: s.Memory}
 	}
 	return out, nil
-}
-
-// FrameSink takes the frames of games: the streams of the edge.
-type FrameSink interface{ Frame(*game.Frame) }
-
-// GameSink takes what games tell: frames go to the streams, everything else becomes pushes on the bus, on the subject of
-// the game. It does not block. Its methods may be called from any goroutine.
-type GameSink struct {
-	bus    broker.Bus
-	frames FrameSink
-}
-
-// NewGameSink returns the sink for a game.Host. frames may be nil: then nobody watches.
-func NewGameSink(bus broker.Bus, frames FrameSink) *GameSink { return &GameSink{bus, frames} }
-
-// Frame hands a frame on.
-func (s *GameSink) Frame(f *game.Frame) {
-	if s.frames != nil {
-		s.frames.Frame(f)
-	}
-}
-
-// Routes of the pushes of games.
-const (
-	routeGameUsers = "/game/users"
-	routeGameState = "/game/state"
-	routeGameOwner = "/game/ownershipChanged"
-)
-
-// usersPush tells that users came, went, or changed.
-type usersPush struct {
-	Game  game.ID   `json:"game"`
-	Owner string    `json:"owner"`
-	Users []userOut `json:"users"`
-}
-
-// statePush tells what the game does now. State is also "ended", the last push of a game.
-type statePush struct {
-	Game       game.ID `json:"game"`
-	Name       string  `json:"name"`
-	State      string  `json:"state"`
-	Interval   float64 `json:"interval"`
-	Persistent bool    `json:"persistent"`
-	Epoch      uint32  `json:"epoch"`
-	Generation uint64  `json:"generation"`
-	Fault      string  `json:"fault,omitempty"`
-}
-
-// ownerPush tells that the game passed to another user.
-type ownerPush struct {
-	Game     gameOut `json:"game"`
-	Previous string  `json:"previous"`
-}
-
-// Notice publishes a push.
-func (s *GameSink) Notice(n *game.Notice) {
-	info := n.Info
-	state := statePush{info.ID, info.Name, info.State.String(), milliseconds(info.Interval), info.Persistent, info.Epoch, info.Generation, info.Fault}
-	switch n.Kind {
-	case game.NoticeUsers:
-		s.push(info.ID, routeGameUsers, usersPush{info.ID, info.Owner, newUsersOut(info.Users)})
-	case game.NoticeState:
-		s.push(info.ID, routeGameState, state)
-	case game.NoticeOwner:
-		s.push(info.ID, routeGameOwner, ownerPush{newGameOut(info), n.Previous})
-	case game.NoticeEnd:
-		state.State = "ended"
-		s.push(info.ID, routeGameState, state)
-	}
-}
-
-func (s *GameSink) push(id game.ID, route string, content any) {
-	b, err := json.Marshal(content)
-	if err != nil {
-		return // texts and numbers always encode
-	}
-	s.bus.Publish(id.Subject(), protocol.AppendPush(nil, route, b), broker.Keep{}, nil)
 }

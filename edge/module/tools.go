@@ -110,16 +110,18 @@ func (o *Options) Validate() error {
 // Config is what a Table is made of. All engines are the caller's: closing the Table leaves them open.
 type Config struct {
 	Options
-	Store    broker.Store
-	Registry broker.Registry
-	Bus      broker.Bus
-	Games    *game.Host      // nil: a node without games
-	Jobs     broker.Queue    // jobs behind functions; nil: e-mails only wait, and nothing is built
-	Schedule broker.Schedule // nil: nothing is built
-	Mailbox  string          // folder of e-mails that no server takes; "": none
-	Secret   []byte          // at least MinSecret bytes; tokens, clientCodes and e-mail codes are signed with keys made from it
-	Log      *slog.Logger
-	Now      func() time.Time // nil means time.Now
+	Store     broker.Store
+	Registry  broker.Registry
+	Bus       broker.Bus
+	Games     *game.Host      // nil: a node without games
+	Jobs      broker.Queue    // jobs behind functions; nil: e-mails only wait, and nothing is built
+	Schedule  broker.Schedule // nil: nothing is built
+	Buildings BuildingKinds   // nil: DefaultBuildings
+	Stamper   Stamper         // nil: the grids of Games
+	Mailbox   string          // folder of e-mails that no server takes; "": none
+	Secret    []byte          // at least MinSecret bytes; tokens, clientCodes and e-mail codes are signed with keys made from it
+	Log       *slog.Logger
+	Now       func() time.Time // nil means time.Now
 }
 
 // MinSecret is the shortest signing secret in bytes.
@@ -132,7 +134,6 @@ type Tools struct {
 	registry broker.Registry
 	bus      broker.Bus
 	games    *game.Host
-	schedule broker.Schedule
 	log      *slog.Logger
 	now      func() time.Time
 
@@ -143,6 +144,7 @@ type Tools struct {
 	online    *online
 	presence  *presence
 	outbox    *Outbox
+	buildings *buildings                       // nil: this node builds nothing
 	later     func(func(context.Context)) bool // queues work that no reply waits for
 }
 
@@ -158,7 +160,7 @@ func newTools(c Config) (*Tools, error) {
 		c.Now = time.Now
 	}
 	t := &Tools{
-		options: c.Options, store: c.Store, registry: c.Registry, bus: c.Bus, games: c.Games, schedule: c.Schedule, log: c.Log, now: c.Now,
+		options: c.Options, store: c.Store, registry: c.Registry, bus: c.Bus, games: c.Games, log: c.Log, now: c.Now,
 		codes:     newCodes(c.Secret),
 		passwords: newHasher(c.PasswordWorkers, c.PasswordQueue),
 		limits: newLimiter([classCount]Rate{ClassRead: c.ReadRate, ClassWrite: c.WriteRate, ClassChat: c.ChatRate, ClassAuth: c.AuthRate,
@@ -168,5 +170,7 @@ func newTools(c Config) (*Tools, error) {
 		outbox:   NewOutbox(c.Store, c.MailOutbox, c.Jobs, mailbox(c.Mailbox)),
 	}
 	t.tokens = newTokens(c.Secret, c.TokenAge, c.Now)
-	return t, nil
+	var err error
+	t.buildings, err = newBuildings(&c)
+	return t, err
 }
