@@ -110,6 +110,7 @@ func TestGamePushesAreJoined(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if n := len(got); n < 10 || n > 14 || !strings.Contains(fmt.Sprint(got[n-2:]), `"generation":999`) {
 			t.Errorf("%d pushes of 2000 notices; the last: %q", n, got[max(n-2, 0):])
 		}
@@ -117,6 +118,7 @@ func TestGamePushesAreJoined(t *testing.T) {
 		tell(game.NoticeState, 2)
 		tell(game.NoticeEnd, 3)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		if last := got[len(got)-1]; !strings.Contains(last, `"ended"`) || len(sink.rest) != 0 {
 			t.Errorf("after the end: %s, %d names kept", last, len(sink.rest))
 		}
