@@ -85,8 +85,12 @@ func (n *Node) startTable() error {
 	if err != nil {
 		return err
 	}
+	kinds, err := n.options.buildings()
+	if err != nil {
+		return err
+	}
 	n.table, err = module.New(module.Config{Options: n.options.Functions, Store: n.db.Store(), Registry: n.db.Registry(),
-		Bus: n.db.Bus(), Games: n.games, Jobs: n.db.Queue(), Schedule: n.db.Schedule(), Mailbox: n.options.mailbox(), Secret: secret, Log: n.log})
+		Bus: n.db.Bus(), Games: n.games, Jobs: n.db.Queue(), Schedule: n.db.Schedule(), Buildings: kinds, Mailbox: n.options.mailbox(), Secret: secret, Log: n.log})
 	return err
 }
 

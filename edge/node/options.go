@@ -50,9 +50,10 @@ type Options struct {
 	FreeDisk      int64         // bytes of the disk below which nothing more is written
 	CommitTimeout time.Duration // a commit that takes longer is answered with an error
 
-	Mail         mailer.Options // SMTP, TLS, User, From, Site, Timeout; the rest is filled in at the start
-	SMTPPassword Secret
-	MailWorkers  int // e-mails sent at a time
+	Mail          mailer.Options // SMTP, TLS, User, From, Site, Timeout; the rest is filled in at the start
+	SMTPPassword  Secret
+	BuildingsFile string // JSON; "": module.DefaultBuildings
+	MailWorkers   int    // e-mails sent at a time
 
 	LogLevel  slog.Level
 	LogFormat string // "text" or "json"

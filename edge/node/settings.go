@@ -151,6 +151,7 @@ func (o *Options) bindFunctions(b *binder) {
 	b.number(&f.ResumePositions, "resume-positions", "positions a resume may name")
 	b.number(&f.GamePage, "game-page", "most games or events that one page of a list has")
 	b.number(&f.GameText, "game-text", "bytes of a pattern's text, or of a grid of the past, in one call")
+	b.text(&o.BuildingsFile, "buildings-file", "JSON file of what can be built, {kind: [{seconds, pattern or rle}, …]}; empty: house, lighthouse, shipyard")
 	b.group = "Chat"
 	b.number(&f.TextBytes, "chat-text", "longest chat text in bytes")
 	b.number(&f.ChatKeep.Messages, "chat-history", "messages kept for a world or family; 0 keeps none")

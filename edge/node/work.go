@@ -10,6 +10,7 @@ import (
 	"gosper/broker/worker"
 	"gosper/edge"
 	"gosper/edge/door/beanstalk"
+	"gosper/edge/module"
 )
 
 // work is the part of a node that does jobs: the workers and the door of workers elsewhere.
@@ -29,6 +30,18 @@ func (o *Options) mailbox() string {
 // Mailbox is the folder of unsent e-mails in a data folder.
 func Mailbox(data string) string { return filepath.Join(data, "outbox") }
 
+// buildings reads what can be built; nil: the kinds of the program.
+func (o *Options) buildings() (module.BuildingKinds, error) {
+	if o.BuildingsFile == "" {
+		return nil, nil
+	}
+	kinds, err := module.LoadBuildings(o.BuildingsFile)
+	if err != nil {
+		return nil, fmt.Errorf("buildings-file: %w", err)
+	}
+	return kinds, nil
+}
+
 // repairTimeout bounds what a start does for jobs that a crash left out.
 const repairTimeout = time.Minute
 
@@ -45,9 +58,14 @@ func (n *Node) startWork() error {
 	if _, err := n.table.Outbox().Repair(ctx); err != nil {
 		return fmt.Errorf("e-mails: %w", err)
 	}
-	n.work.workers, err = worker.Start(worker.Options{Queue: n.db.Queue(), Log: n.log, Tubes: []worker.Tube{
-		n.table.Outbox().Tube(mails, n.options.MailWorkers),
-	}})
+	if err := n.table.RepairBuildings(ctx); err != nil {
+		return fmt.Errorf("buildings: %w", err)
+	}
+	tubes := []worker.Tube{n.table.Outbox().Tube(mails, n.options.MailWorkers)}
+	if t, ok := n.table.BuildingTube(); ok {
+		tubes = append(tubes, t)
+	}
+	n.work.workers, err = worker.Start(worker.Options{Queue: n.db.Queue(), Log: n.log, Tubes: tubes})
 	return err
 }
 
