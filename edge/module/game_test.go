@@ -1,6 +1,7 @@
 package module
 
 import (
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -231,20 +232,28 @@ func TestGameRates(t *testing.T) {
 // many lines at once; then the order of places.
 func TestSameCell(t *testing.T) {
 	r := newRig(t, nil)
+	log := memory.NewLog()
+	defer log.Close()
+	host, err := game.NewHost(t.Context(), game.Config{Log: log, Store: r.store, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer host.Close()
+	r.table.tools.games = host
 	const users = 100
-	g, err := r.games.Create(t.Context(), game.CreateRequest{Name: "x", User: "0/u0", UserName: "u0", Colour: game.AnyColour,
+	g, err := host.Create(t.Context(), game.CreateRequest{Name: "x", User: "0/u0", UserName: "u0", Colour: game.AnyColour,
 		Grids: []game.GridSpec{{Width: 64, Height: 64}}, Interval: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := 1; i < 3; i++ { // the limit of these tests is three users
+	for i := 1; i < users; i++ {
 		if _, err := g.Join(t.Context(), fmt.Sprintf("0/u%d", i), "u", game.AnyColour); err != nil {
 			t.Fatal(err)
 		}
 	}
 	answers := make(chan protocol.GridEdited, users)
 	for i := range users {
-		who := Identity{World: "0", Name: fmt.Sprintf("u%d", i%3)}
+		who := Identity{World: "0", Name: fmt.Sprintf("u%d", i)}
 		go r.table.EditLine(&who, []byte(g.ID().String()+"/0 5,5 o!"), func(reply []byte, _ protocol.Status) {
 			e, err := protocol.ParseGridEdited(reply)
 			if err != nil {
@@ -263,6 +272,29 @@ func TestSameCell(t *testing.T) {
 	}
 	if stats, err := g.Stats(t.Context()); err != nil || done != 1 || stats[0].Population != 1 {
 		t.Errorf("%d were told it is theirs; %+v, %v", done, stats, err)
+	}
+}
+
+// Goal: callers without a lasting connection (HTTP) play too; only streams need one. Method: a whole game without a session.
+func TestGameWithoutConnection(t *testing.T) {
+	r := newRig(t, nil)
+	who := Identity{Account: "a", Login: "l", LoggedIn: true, World: "0", Name: "Ann"}
+	id := ""
+	for _, call := range []struct {
+		route, more string
+		want        protocol.Status
+	}{
+		{"/game/create", `,"name":"x"`, 0}, {"/game/cells", `,"cells":[[1,1]]`, 0}, {"/game/step", "", 0}, {"/game/join", "", 0},
+		{"/game/watch", "", protocol.StatusUnknown}, {"/game/leave", "", 0},
+	} {
+		reply := r.do(&Call{Route: call.route, Door: "http", Remote: "192.0.2.1", Content: []byte(on(id, call.more)), Who: who})
+		if reply.Status != call.want {
+			t.Errorf("%s: %d %s", call.route, reply.Status, reply.Message)
+		}
+		var made gameUserOut
+		if json.Unmarshal(reply.Content, &made) == nil && made.Game.ID != 0 {
+			id = made.Game.ID.String()
+		}
 	}
 }
 

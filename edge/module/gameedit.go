@@ -207,8 +207,9 @@ func (in *templateIn) edits(*game.Limits) ([]game.Edit, error) {
 // routeEditLine stands for EDIT lines in metrics.
 const routeEditLine = "/game/edit"
 
-// lineCells is the most cells of a pattern in an EDIT line: about what fits into one without long runs.
-const lineCells = 16 << 10
+// lineCells is the most cells of a pattern in an EDIT line: about what fits into one without long runs. A few bytes can
+// name far more, and they are read on an event loop.
+const lineCells = 4 << 10
 
 // EditLine draws what the payload of an EDIT line says. See Dispatcher.
 func (t *Table) EditLine(who *Identity, payload []byte, done func(reply []byte, status protocol.Status)) {

@@ -147,8 +147,13 @@ func (p *peer) Subscribe(ctx context.Context, subject string, since broker.Posit
 	return recovery.Top, recovery.Recovered, err
 }
 
-// Watch and Unwatch note the streams of the peer.
+// Watch and Unwatch note the streams of the peer, which have to be streams of a game.
 func (p *peer) Watch(id game.ID, s game.Stream) error {
+	name, err := p.rig.games.Watch(id, s)
+	if err != nil {
+		return err
+	}
+	p.rig.games.Unwatch(id, name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.watches[watchName{id, s.Grid}] = s

@@ -106,7 +106,10 @@ func misfit(err error) string {
 	if !errors.As(err, &wrong) || wrong.Field == "" {
 		return ""
 	}
-	kind, _, _ := strings.Cut(wrong.Value, " ") // the value of a number stands behind it
+	kind, value, _ := strings.Cut(wrong.Value, " ")
+	if value != "" && wrong.Type.Kind() >= reflect.Int && wrong.Type.Kind() <= reflect.Uint64 {
+		return ": " + wrong.Field + " is not a whole number in its range"
+	}
 	return ": " + wrong.Field + " must not be " + kind
 }
 
