@@ -3,6 +3,9 @@
 GO      ?= go
 PKG     ?= ./...
 FUZZ    ?= 10s
+KILLS   ?= 50
+CUTS    ?= 2000
+ROUNDS  ?= 5
 ARGS    ?=
 
 .DEFAULT_GOAL := help
@@ -35,12 +38,12 @@ bench: ## load scenarios against a server of their own (ARGS='echo --json')
 e2e: ## the page in Chromium against the built binary
 	$(GO) test -count=1 $(ARGS) ./edge/web/e2e
 
-crash: ## tests that kill, cut and damage, again and again
-	GOSPER_CRASH_KILLS=50 $(GO) test -count=1 -v -run '^TestKill(UnderEdits)?$$' ./edge/node ./grid/game
-	$(GO) test -count=5 -run 'Crash|Kill|Cut|Restart|Damage|Fault' $(PKG)
+crash: ## tests that kill, cut and damage, again and again (KILLS=50 CUTS=2000)
+	GOSPER_CRASH_KILLS=$(KILLS) GOSPER_POWER_CUTS=$(CUTS) $(GO) test -count=1 -v -timeout 60m -run '^Test(Kill|KillUnderEdits|PowerCuts|PowerCutsControl)$$' ./broker/pebble ./edge/node ./grid/game
+	$(GO) test -count=$(ROUNDS) -timeout 30m -run 'Crash|Kill|Cut|Restart|Damage|Fault|Flipped|Disk' -skip '^Test(Kill|KillUnderEdits|PowerCuts|PowerCutsControl)$$' ./edge ./edge/client ./edge/node ./broker/... ./grid/game
 
-soak: ## the concurrent packages 20 times with 1, 2 and 4 processors and the race detector
-	$(GO) test -race -count=20 -cpu=1,2,4 -timeout 60m ./edge/... ./broker/...
+soak: ## the concurrent packages ROUNDS times (default 5) with 1, 2 and 4 processors and the race detector
+	$(GO) test -race -short -count=$(ROUNDS) -cpu=1,2,4 -timeout 60m $$($(GO) list ./edge/... ./broker/... ./grid/game | grep -v '/edge/web/e2e$$')
 
 docs: ## write the tables of cmd/gosper/REFERENCE.md from the code
 	$(GO) test -count=1 -run '^TestReference$$' ./cmd/gosper -args -rewrite

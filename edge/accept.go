@@ -115,29 +115,34 @@ func (e *Engine) accept(ln *listener) {
 
 // admit lets a connection in when there is room for it.
 func (e *Engine) admit(ln *listener, c *net.TCPConn) {
-	if !e.Acquire() {
+	o := &opening{door: ln.door, own: true, info: AdoptInfo{Remote: remoteOf(c)}}
+	trusted := ln.trusts(o.info.Remote)
+	if trusted {
+		o.info.Remote = netip.Addr{} // the header will tell
+	}
+	if !e.Acquire(o.info.Remote) {
 		refuse(c)
-		refusedFull.Inc()
 		return
 	}
-	trusted := ln.trusts(remoteOf(c))
 	if ln.TLS == nil && !trusted {
-		e.take(c, &opening{door: ln.door, own: true})
+		e.take(c, o)
 		return
 	}
 	select {
 	case e.slots <- struct{}{}:
 		e.workers.Go(func() {
 			defer func() { <-e.slots }()
-			e.handshake(ln, c, trusted)
+			e.handshake(ln, c, o, trusted)
 		})
 	default:
 		limitHit("handshakes")
 		refusedBusy.Inc()
 		refuse(c)
-		e.Release()
+		e.Release(o.info.Remote)
 	}
 }
+
+var errCrowded = errors.New("the address has as many connections as it may")
 
 // refuse closes c so that it leaves nothing behind on this host.
 func refuse(c *net.TCPConn) {
@@ -156,11 +161,11 @@ func (ln *listener) trusts(from netip.Addr) bool {
 
 // handshake reads what comes before the door's protocol, a PROXY header and a TLS handshake, on a goroutine of its own
 // for that time.
-func (e *Engine) handshake(ln *listener, c *net.TCPConn, trusted bool) {
+func (e *Engine) handshake(ln *listener, c *net.TCPConn, o *opening, trusted bool) {
 	fail := func(err error) {
 		e.log.Debug("handshake failed", "listener", ln.Name, "error", err)
 		refuse(c)
-		e.Release()
+		e.Release(o.info.Remote)
 	}
 	defer func() {
 		if r := recover(); r != nil {
@@ -172,7 +177,6 @@ func (e *Engine) handshake(ln *listener, c *net.TCPConn, trusted bool) {
 	_ = c.SetDeadline(deadline)
 	stop := context.AfterFunc(e.ctx, func() { _ = c.SetDeadline(time.Now()) })
 	defer stop()
-	o := &opening{door: ln.door, own: true}
 	if trusted {
 		from, err := readProxy(c)
 		if err != nil {
@@ -180,10 +184,14 @@ func (e *Engine) handshake(ln *listener, c *net.TCPConn, trusted bool) {
 			fail(err)
 			return
 		}
-		o.info.Remote = from
 		if !from.IsValid() {
-			o.info.Remote = remoteOf(c)
+			from = remoteOf(c)
 		}
+		if !e.Claim(from) {
+			fail(errCrowded)
+			return
+		}
+		o.info.Remote = from
 	}
 	if ln.TLS != nil {
 		o.link = &handover{Conn: c}

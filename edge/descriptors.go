@@ -2,6 +2,7 @@ package edge
 
 import (
 	"math"
+	"net/netip"
 	"syscall"
 )
 
@@ -25,19 +26,39 @@ func connectionCap(l *Limits, acceptors int) int64 {
 	return room
 }
 
-// Acquire counts one client connection against the node's cap, for a listener outside this package (HTTP), and reports
-// whether there was room. Every true must be followed by one Release, or by Adopt, which takes the place over.
-func (e *Engine) Acquire() bool {
+// Acquire counts one client connection against the caps of the node and of the client's address, for a listener outside
+// this package (HTTP), and reports whether there was room. from is zero when the address is not known yet: Claim comes
+// later. Every true must be followed by one Release, or by Adopt, which takes the place over.
+func (e *Engine) Acquire(from netip.Addr) bool {
 	if e.held.Add(1) > e.cap {
 		e.held.Add(-1)
 		limitHit("connections")
+		refusedFull.Inc()
+		return false
+	}
+	if !e.Claim(from) {
+		e.held.Add(-1)
 		return false
 	}
 	return true
 }
 
-// Release gives back what Acquire took.
-func (e *Engine) Release() { e.held.Add(-1) }
+// Claim counts a connection, which was acquired without an address, against the cap of its address, and reports whether
+// there was room. If not, the connection still holds its place without an address.
+func (e *Engine) Claim(from netip.Addr) bool {
+	if e.addresses.take(from) {
+		return true
+	}
+	limitHit("address_connections")
+	refusedAddress.Inc()
+	return false
+}
+
+// Release gives back what Acquire took, and Claim, if from is not zero.
+func (e *Engine) Release(from netip.Addr) {
+	e.addresses.give(from)
+	e.held.Add(-1)
+}
 
 // Cap returns how many client connections the node takes: the limit connections, or what descriptors allow.
 func (e *Engine) Cap() int { return int(e.cap) }

@@ -27,6 +27,7 @@ type Engine struct {
 	hub       *hub
 	listeners []*listener
 	cap       int64
+	addresses *addresses
 	slots     chan struct{}   // one a handshake under way
 	ctx       context.Context // ends when Close begins
 	cancel    context.CancelFunc
@@ -76,6 +77,7 @@ func Start(config Config) (*Engine, error) {
 	e.stopping = e.ctx.Done()
 	e.hub = &hub{engine: e, subjects: map[string]*subject{}}
 	e.cap = connectionCap(&e.limits, acceptors*len(config.Listeners))
+	e.addresses = newAddresses(&e.limits, e.cap)
 	if err := e.startLoops(); err != nil {
 		return nil, err
 	}
@@ -165,8 +167,10 @@ func (e *Engine) Adopt(c net.Conn, d Door, info AdoptInfo) error {
 	if err != nil {
 		return err
 	}
-	if !info.Acquired && !e.Acquire() {
-		refusedFull.Inc()
+	if !info.Remote.IsValid() {
+		info.Remote = remoteOf(tcp)
+	}
+	if !info.Acquired && !e.Acquire(info.Remote) {
 		return ErrFull
 	}
 	o := &opening{door: e.door(d), info: info, secure: secure}
@@ -174,7 +178,7 @@ func (e *Engine) Adopt(c net.Conn, d Door, info AdoptInfo) error {
 		o.link = secure.NetConn().(*handover)
 	}
 	if err = e.enroll(tcp, o); err != nil && !info.Acquired {
-		e.Release()
+		e.Release(info.Remote)
 	}
 	return err
 }
@@ -190,9 +194,6 @@ func (e *Engine) enroll(tcp *net.TCPConn, o *opening) error {
 		refusedDrain.Inc()
 		return ErrDraining
 	}
-	if !o.info.Remote.IsValid() {
-		o.info.Remote = remoteOf(tcp)
-	}
 	if _, err := e.client.EnrollContext(tcp, o); err != nil {
 		refusedError.Inc()
 		return err
@@ -204,7 +205,7 @@ func (e *Engine) enroll(tcp *net.TCPConn, o *opening) error {
 func (e *Engine) take(tcp *net.TCPConn, o *opening) {
 	if err := e.enroll(tcp, o); err != nil {
 		refuse(tcp)
-		e.Release()
+		e.Release(o.info.Remote)
 	}
 }
 
@@ -280,9 +281,9 @@ func (e *Engine) loopOf(c gnet.Conn) *loop {
 }
 
 // left counts a session that has ended.
-func (e *Engine) left(l *loop) {
-	l.count.Add(-1)
-	e.Release()
+func (e *Engine) left(s *Session) {
+	s.loop.count.Add(-1)
+	e.Release(s.remote)
 	if e.sessions.Add(-1) == 0 && e.draining.Load() {
 		e.signalEmpty()
 	}

@@ -21,23 +21,6 @@ import (
 	"gosper/protocol"
 )
 
-// Silent connections are closed when their time to register is over, a thousand of them like one.
-func TestSilentConnections(t *testing.T) {
-	s := start(t, func(c *edge.Config) { c.Limits.AuthTimeout = 300 * time.Millisecond })
-	player := s.player(t, "w/ann/")
-	var silent []*client
-	for range 1000 {
-		silent = append(silent, s.line(t))
-	}
-	for _, c := range silent {
-		if got := c.rest(); got != "" {
-			t.Fatalf("got %q", got)
-		}
-	}
-	player.send("000000PINGx\r\n")
-	player.want("000000PONGx")
-}
-
 // A client that sends its line byte by byte, too slowly, is closed at the frame's time limit, on both doors; one that
 // is slow but in time is served.
 func TestSlowSenders(t *testing.T) {

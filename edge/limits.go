@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"gosper/broker"
 )
 
 // Limits holds every bound of the client side of a node. DefaultLimits gives the defaults; LimitsTable describes each
@@ -53,16 +55,17 @@ type Limits struct {
 	WatchBytes int
 
 	// Connections.
-	Connections       int
-	DescriptorReserve int
-	Handshakes        int
-	HandshakeTimeout  time.Duration
-	Heartbeat         time.Duration
-	HeartbeatMisses   int
-	LineIdle          time.Duration
-	KeepAlive         time.Duration
-	DrainSpread       time.Duration
-	LoopStall         time.Duration
+	Connections        int
+	AddressConnections int
+	DescriptorReserve  int
+	Handshakes         int
+	HandshakeTimeout   time.Duration
+	Heartbeat          time.Duration
+	HeartbeatMisses    int
+	LineIdle           time.Duration
+	KeepAlive          time.Duration
+	DrainSpread        time.Duration
+	LoopStall          time.Duration
 }
 
 // Limit describes one field of Limits for configuration, documentation and metrics. Name is the configuration key and
@@ -124,7 +127,7 @@ var limitTable = []Limit{
 	countLimit("strikes", "count", 50, 1, 255, func(l *Limits) *int { return &l.Strikes },
 		"invalid or refused messages of a connection, less one a second, before it is closed", "rate, or 1008 for invalid messages"),
 
-	countLimit("job_bytes", "bytes", 65535, 1, 16<<20, func(l *Limits) *int { return &l.JobBytes },
+	countLimit("job_bytes", "bytes", 65535, 1024, broker.MaxValue, func(l *Limits) *int { return &l.JobBytes },
 		"largest job that a queue client may put", "JOB_TOO_BIG"),
 	countLimit("queue_held", "bytes", 8<<20, 4096, maxBytes, func(l *Limits) *int { return &l.QueueHeld },
 		"received bytes kept of a queue client while its earlier commands are answered", "cut"),
@@ -165,6 +168,8 @@ var limitTable = []Limit{
 
 	countLimit("connections", "count", 0, 0, maxCount, func(l *Limits) *int { return &l.Connections },
 		"client connections of the node; 0 is as many as descriptors allow", "closed at once"),
+	countLimit("address_connections", "count", 0, 0, maxCount, func(l *Limits) *int { return &l.AddressConnections },
+		"client connections of one address, an IPv6 one counted by its /64; 0 is a quarter of what the node takes, and private networks are not counted", "closed at once"),
 	countLimit("descriptor_reserve", "count", 0, 0, maxCount, func(l *Limits) *int { return &l.DescriptorReserve },
 		"file descriptors kept for stores, logs and links; 0 is a twentieth of the process's limit, at least 64", "closed at once"),
 	countLimit("handshakes", "count", 512, 1, maxCount, func(l *Limits) *int { return &l.Handshakes },

@@ -59,12 +59,13 @@ var (
 	streamDropped  = metrics.NewCounter("gosper_stream_dropped_total")
 	streamLatency  = metrics.NewPrometheusHistogram("gosper_stream_seconds")
 
-	refusedFull  = refusedCounter("connections")
-	refusedDrain = refusedCounter("drain")
-	refusedProxy = refusedCounter("proxy")
-	refusedTLS   = refusedCounter("tls")
-	refusedBusy  = refusedCounter("handshakes")
-	refusedError = refusedCounter("error")
+	refusedFull    = refusedCounter("connections")
+	refusedAddress = refusedCounter("address_connections")
+	refusedDrain   = refusedCounter("drain")
+	refusedProxy   = refusedCounter("proxy")
+	refusedTLS     = refusedCounter("tls")
+	refusedBusy    = refusedCounter("handshakes")
+	refusedError   = refusedCounter("error")
 )
 
 func refusedCounter(reason string) *metrics.Counter {

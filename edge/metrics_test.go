@@ -34,8 +34,12 @@ func counter(t testing.TB, name string) (n int) {
 // The table of metrics names exactly those that are kept, each with a sentence.
 func TestMetricsTable(t *testing.T) {
 	s := shared(t)
-	s.player(t, "w/ann/").send("0000PUBLICx\r\n000000EXIT\r\n")
+	player := s.player(t, "w/ann/")
+	player.send("0000PUBLICx\r\n")
 	wait(t, "delivery", func() bool { return counter(t, "gosper_deliveries_total") > 0 })
+	player.send("000000EXIT\r\n")
+	player.want("0000PUBLICann:x")
+	player.rest()
 	missing := map[string]bool{}
 	for _, m := range edge.Metrics() {
 		if m.Help == "" {

@@ -141,10 +141,16 @@ func (s *Session) SetIdentity(id module.Identity) {
 // meet makes the loop's view of the identity the present one, and tells the dispatcher of who came and who left.
 func (s *Session) meet() {
 	id := s.identity.Load()
-	if id == s.known || s.is(flagClosed) {
+	if id == s.known {
 		return
 	}
 	d := s.loop.engine.config.Dispatcher
+	if s.is(flagClosed) {
+		if id.Account != "" { // the call that logged it in was under way when the connection went
+			d.Left(s.id, *id)
+		}
+		return
+	}
 	before := s.known
 	s.known = id
 	if present(before) && (!present(id) || *before != *id) {
@@ -281,7 +287,7 @@ func (s *Session) closed() {
 	}
 	s.conn, s.State, s.secure = nil, nil, nil
 	s.door.metrics.open.Dec()
-	l.engine.left(l)
+	l.engine.left(s)
 }
 
 // drop ends everything that others know of the session: its subscriptions and its presence.
@@ -290,7 +296,7 @@ func (s *Session) drop() {
 		s.detach(len(s.subs) - 1)
 	}
 	s.unwatchAll()
-	if present(s.known) {
+	if present(s.known) || s.known != nil && s.known.Account != "" {
 		s.loop.engine.config.Dispatcher.Left(s.id, *s.known)
 	}
 	s.known = nil

@@ -53,9 +53,15 @@ var commands = []command{
 }
 
 func main() {
+	os.Exit(run(untilSignal(), os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// untilSignal returns a context that ends at the first signal. From then on a signal has its usual effect: it ends the
+// process.
+func untilSignal() context.Context {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // from now on a signal has its usual effect: it ends the process
-	os.Exit(run(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr}))
+	context.AfterFunc(ctx, stop)
+	return ctx
 }
 
 // run finds the command and runs it.
@@ -112,11 +118,15 @@ func newFlags(c command, arguments string, out io.Writer) *flag.FlagSet {
 
 // printUsage prints the help text of a command; flags may be nil.
 func printUsage(out io.Writer, c command, arguments string, flags *flag.FlagSet) {
-	fmt.Fprintf(out, "%s\n\nUsage:\n  gosper %s %s\n\nExample:\n", c.summary, c.name, arguments)
+	fmt.Fprintf(out, "%s\n\nUsage:\n  %s\n\nExample:\n", c.summary, strings.TrimSpace("gosper "+c.name+" "+arguments))
 	for line := range strings.Lines(c.example) {
 		fmt.Fprintf(out, "  %s\n", strings.TrimRight(line, "\n"))
 	}
-	if flags == nil {
+	some := false
+	if flags != nil {
+		flags.VisitAll(func(*flag.Flag) { some = true })
+	}
+	if !some {
 		return
 	}
 	fmt.Fprint(out, "\nFlags:\n")

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -37,17 +38,33 @@ type rig struct {
 	room  room
 }
 
-// room counts places.
-type room struct{ held, max atomic.Int64 }
+// room counts places, with and without an address, and refuses addresses of 192.0.2.0/24.
+type room struct{ held, known, max atomic.Int64 }
 
-func (r *room) Acquire() bool {
+func (r *room) Acquire(from netip.Addr) bool {
 	if r.held.Add(1) > r.max.Load() {
 		r.held.Add(-1)
 		return false
 	}
+	return r.Claim(from)
+}
+
+func (r *room) Claim(from netip.Addr) bool {
+	if netip.MustParsePrefix("192.0.2.0/24").Contains(from) {
+		return false
+	}
+	if from.IsValid() {
+		r.known.Add(1)
+	}
 	return true
 }
-func (r *room) Release() { r.held.Add(-1) }
+
+func (r *room) Release(from netip.Addr) {
+	r.held.Add(-1)
+	if from.IsValid() {
+		r.known.Add(-1)
+	}
+}
 
 // newRig starts a server whose configuration may be changed first.
 func newRig(t *testing.T, change func(*Config)) *rig {
@@ -66,7 +83,7 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 		Page: fstest.MapFS{"index.html": {Data: []byte("<!doctype html>" + strings.Repeat("gosper ", 200))}, "app.js": {Data: []byte("1")}},
 		Adopt: func(c net.Conn, info edge.AdoptInfo) error {
 			fmt.Fprintf(c, "remote %s subprotocol %q leftover %q\n", info.Remote, info.Subprotocol, info.Leftover)
-			r.room.Release()
+			r.room.Release(info.Remote)
 			return placeOf(c).Conn.Close()
 		}}
 	if change != nil {

@@ -18,10 +18,12 @@ import (
 	"gosper/edge"
 )
 
-// Room counts client connections against the cap of the node. The edge engine is one.
+// Room counts client connections against the caps of the node and of each address. The edge engine is one. A zero
+// address is one that is not known yet.
 type Room interface {
-	Acquire() bool // one connection more, if there is room
-	Release()      // one connection less
+	Acquire(from netip.Addr) bool // one connection more, if there is room
+	Claim(from netip.Addr) bool   // the address of a connection that was acquired without one, if that may have more
+	Release(from netip.Addr)      // one connection less
 }
 
 // listener gives the connections of an HTTP port. It counts them in a Room, survives a shortage of descriptors (which
@@ -51,10 +53,11 @@ func (l *listener) Accept() (net.Conn, error) {
 	for pause := 5 * time.Millisecond; ; {
 		c, err := l.Listener.Accept()
 		switch {
-		case err == nil && l.room != nil && !l.room.Acquire():
-			c.Close()
 		case err == nil:
-			return l.wrap(c), nil
+			if w := l.wrap(c); w != nil {
+				return w, nil
+			}
+			c.Close()
 		case errors.Is(err, net.ErrClosed):
 			return nil, io.EOF
 		default:
@@ -68,30 +71,40 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// wrap makes a conn of a fresh socket.
+// wrap makes a conn of a fresh socket, nil when there is no room for it.
 func (l *listener) wrap(c net.Conn) net.Conn {
-	w := &conn{Conn: c, room: l.room}
-	l.last = w
-	peer, ok := c.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return w
-	}
-	from := peer.AddrPort().Addr().Unmap()
+	w := &conn{Conn: c, room: l.room, from: addressOf(c.RemoteAddr())}
 	for _, p := range l.proxyFrom {
-		if p.Contains(from) {
-			w.header = true
+		if p.Contains(w.from) {
+			w.header, w.from = true, netip.Addr{}
+			break
 		}
 	}
+	if l.room != nil && !l.room.Acquire(w.from) {
+		return nil
+	}
+	l.last = w
 	return w
+}
+
+// addressOf returns the address of a TCP peer without its port, zero for any other.
+func addressOf(a net.Addr) netip.Addr {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
 }
 
 // conn is a client connection of an HTTP port.
 type conn struct {
 	net.Conn
 	room   Room
-	gone   atomic.Bool // released, or handed to an event loop
-	header bool        // a PROXY header has to come first; owned by the reading goroutine
+	header bool // a PROXY header has to come first; owned by the reading goroutine
 	remote atomic.Pointer[net.TCPAddr]
+
+	mu   sync.Mutex
+	from netip.Addr // under which it is counted; guarded by mu
+	gone bool       // released, or handed to an event loop; guarded by mu
 }
 
 // NetConn returns the socket, for the event loop that takes it over.
@@ -106,6 +119,9 @@ func (c *conn) Read(p []byte) (int, error) {
 		}
 		c.header = false
 		c.remote.Store(remote)
+		if !c.claim() {
+			return 0, errCrowded
+		}
 	}
 	return c.Conn.Read(p)
 }
@@ -118,13 +134,34 @@ func (c *conn) RemoteAddr() net.Addr {
 	return c.Conn.RemoteAddr()
 }
 
+// claim counts the address that a PROXY header has told.
+func (c *conn) claim() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if from := addressOf(c.RemoteAddr()); c.room != nil && !c.gone {
+		if !c.room.Claim(from) {
+			return false
+		}
+		c.from = from
+	}
+	return true
+}
+
 // handOver says that the engine has the socket and counts it from now on.
-func (c *conn) handOver() { c.gone.Store(true) }
+func (c *conn) handOver() { c.leave() }
+
+// leave says that this side counts the socket no more, and reports whether it did until now.
+func (c *conn) leave() (from netip.Addr, counted bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	counted, c.gone = !c.gone, true
+	return c.from, counted
+}
 
 // Close closes the socket and gives its place back, once.
 func (c *conn) Close() error {
-	if !c.gone.Swap(true) && c.room != nil {
-		c.room.Release()
+	if from, counted := c.leave(); counted && c.room != nil {
+		c.room.Release(from)
 	}
 	return c.Conn.Close()
 }
@@ -156,6 +193,8 @@ type tlsConn struct {
 
 // NetConn returns the TLS connection, for the event loop that takes it over.
 func (c *tlsConn) NetConn() net.Conn { return c.Conn }
+
+var errCrowded = errors.New("the address has as many connections as it may")
 
 var errProxyHeader = errors.New("a PROXY protocol header is missing or damaged")
 

@@ -209,8 +209,5 @@ func chooseSubprotocol(values [][]byte) string {
 
 // remoteOf returns the address of the client.
 func remoteOf(ctx *fasthttp.RequestCtx) netip.Addr {
-	if a, ok := ctx.RemoteAddr().(*net.TCPAddr); ok {
-		return a.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
+	return addressOf(ctx.RemoteAddr())
 }

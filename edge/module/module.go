@@ -86,8 +86,8 @@ type Dispatcher interface {
 	// one caller keep their order. done gets the payload of the answering EDIT line, which for a refused edit says why,
 	// beside its status; no reply means that the payload breaks the protocol.
 	EditLine(who *Identity, payload []byte, done func(reply []byte, status protocol.Status))
-	// Opened and Closed follow identities on sessions for presence: called on the loop when a session gets a World and
-	// Name, changes it, or goes.
+	// Joined and Left follow identities on sessions: called on the loop when a session gets a World and Name, changes
+	// them, or goes. Left is also called when a session goes that has an Account but is in no world.
 	Joined(session uint64, who Identity)
 	Left(session uint64, who Identity)
 }

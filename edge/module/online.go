@@ -13,8 +13,8 @@ const accountConnections = 64
 
 // online knows which connections speak for an account, so that a new login can close those of the old one.
 //
-// A connection says that it has gone only if it was in a world (Dispatcher.Left). One that is logged in without a world
-// is found by what a gone connection has lost: every subscription. Such entries are swept when the map has doubled.
+// A connection that has gone says so (Dispatcher.Left), unless that was in the middle of a call that changed its account.
+// Such a one is found by what a gone connection has lost: every subscription. The map is swept when it has doubled.
 type online struct {
 	mu        sync.Mutex
 	byAccount map[string][]Session
