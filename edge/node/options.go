@@ -96,7 +96,7 @@ func DefaultOptions() Options {
 
 // Validate returns an error that names the first option that cannot be.
 func (o *Options) Validate() error {
-	for _, check := range []func() error{o.checkAddrs, o.checkTLS, o.checkSecrets, o.checkOrigins, o.checkGames, o.checkRest} {
+	for _, check := range []func() error{o.checkAddrs, o.checkTLS, o.checkSecrets, o.checkOrigins, o.checkGames, o.checkMail, o.checkRest} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -95,6 +95,7 @@ func (o *Options) bind() *binder {
 	o.bindSecrets(b)
 	o.bindFunctions(b)
 	o.bindGames(b)
+	o.bindMail(b)
 	o.bindHTTP(b)
 	b.group = "Limits of clients"
 	for _, row := range edge.LimitsTable() {
