@@ -9,6 +9,8 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"gosper/broker/mailer"
+	"gosper/broker/worker"
 	"gosper/edge"
 	"gosper/edge/module"
 	"gosper/grid/game"
@@ -48,7 +50,7 @@ func TestMetricsTable(t *testing.T) {
 		missing[m.Name] = true
 	}
 	named := map[string]bool{}
-	for _, m := range slices.Concat(module.Metrics(), game.Metrics()) { // linked in, and need not be in use
+	for _, m := range slices.Concat(module.Metrics(), game.Metrics(), mailer.Metrics(), worker.Metrics()) { // linked in, and need not be in use
 		named[m.Name] = true
 	}
 	for name := range missing {

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"gosper/edge/module"
 	"gosper/grid/game"
 	"gosper/protocol"
 )
@@ -141,15 +140,10 @@ func (s *Session) frameBytes() int {
 	return s.watching.sent
 }
 
-// EditLine hands the payload of an EDIT line to the game. answer is called on the loop with the payload of the answering
-// line, or with the status of a refusal that has none. Loop only; payload is the session's own memory.
+// EditLine hands the payload of an EDIT line to the game. answer is called on the loop with what Dispatcher.EditLine
+// gives. Loop only; payload must be the line's own memory.
 func (s *Session) EditLine(payload []byte, answer func(s *Session, reply []byte, status protocol.Status)) {
-	editor, ok := s.loop.engine.config.Dispatcher.(lineEditor)
-	if !ok {
-		answer(s, nil, protocol.StatusUnknownFunction)
-		return
-	}
-	editor.EditLine(s.Who(), payload, func(reply []byte, status protocol.Status) {
+	s.loop.engine.config.Dispatcher.EditLine(s.Who(), payload, func(reply []byte, status protocol.Status) {
 		s.loop.post(func() {
 			if s.flags&(flagClosed|flagClosing) != 0 {
 				return
@@ -159,9 +153,4 @@ func (s *Session) EditLine(payload []byte, answer func(s *Session, reply []byte,
 			s.Flush()
 		})
 	})
-}
-
-// lineEditor is a Dispatcher with games.
-type lineEditor interface {
-	EditLine(who *module.Identity, payload []byte, done func(reply []byte, status protocol.Status))
 }

@@ -22,6 +22,8 @@ import (
 	"gosper/edge/door/line"
 	"gosper/edge/door/websocket"
 	"gosper/edge/module"
+	"gosper/grid"
+	"gosper/grid/game"
 	"gosper/protocol"
 )
 
@@ -117,12 +119,14 @@ func (b *fakeBus) Close() error { return nil }
 // fakeModule is a Dispatcher: a test double of the function table. A nonce is "<world>/<name>/<family>", each call of
 // /echo returns its content, and the other routes do what their names say.
 type fakeModule struct {
-	bus    *fakeBus
-	keep   broker.Keep
-	joined atomic.Int64
-	left   atomic.Int64
-	calls  atomic.Int64
-	hold   chan struct{} // calls to /wait are answered when it is closed
+	bus     *fakeBus
+	keep    broker.Keep
+	joined  atomic.Int64
+	left    atomic.Int64
+	calls   atomic.Int64
+	blocked atomic.Bool   // /block was called, and keeps its loop until hold is closed
+	hold    chan struct{} // calls to /wait are answered when it is closed
+	host    *game.Host    // of /game/watch and edits; nil without games
 
 	mu       sync.Mutex
 	sessions map[uint64]module.Session
@@ -147,11 +151,6 @@ func (f *fakeModule) Say(who *module.Identity, family bool, text []byte, done fu
 	f.bus.Publish(subject, data, f.keep, func(broker.Position, error) { done(protocol.StatusOK) })
 }
 
-// EditLine answers with the payload.
-func (f *fakeModule) EditLine(_ *module.Identity, payload []byte, done func([]byte, protocol.Status)) {
-	done(payload, protocol.StatusOK)
-}
-
 func (f *fakeModule) Call(c *module.Call, done func(module.Reply)) {
 	f.calls.Add(1)
 	switch c.Route {
@@ -161,6 +160,10 @@ func (f *fakeModule) Call(c *module.Call, done func(module.Reply)) {
 		panic("asked for")
 	case "/later":
 		go done(module.Reply{Content: c.Content})
+	case "/block":
+		f.blocked.Store(true)
+		<-f.hold
+		done(module.Reply{})
 	case "/wait":
 		go func() {
 			select {
@@ -174,12 +177,81 @@ func (f *fakeModule) Call(c *module.Call, done func(module.Reply)) {
 		go func() { done(f.register(c)) }()
 	case "/subscribe", "/unsubscribe":
 		go func() { done(f.subscribe(c)) }()
+	case "/game/watch", "/game/unwatch":
+		go func() { done(f.watch(c)) }()
 	case "/close":
 		c.Session.Close(protocol.CloseReplaced)
 		done(module.Reply{})
 	default:
 		done(module.Reply{Status: protocol.StatusUnknownFunction})
 	}
+}
+
+func (f *fakeModule) watch(c *module.Call) module.Reply {
+	var in struct {
+		Game, Mode string
+		Grid       int
+		View       [4]int
+	}
+	if err := json.Unmarshal(c.Content, &in); err != nil {
+		return module.Reply{Status: protocol.StatusInvalid}
+	}
+	id, err := game.ParseID(in.Game)
+	if err != nil {
+		return module.Reply{Status: protocol.StatusUnknown}
+	}
+	if c.Route == "/game/unwatch" {
+		c.Session.Unwatch(id, in.Grid)
+		return module.Reply{}
+	}
+	s := game.Stream{Grid: in.Grid, View: grid.Rect{X: in.View[0], Y: in.View[1], Width: in.View[2], Height: in.View[3]}}
+	switch in.Mode {
+	case "edits":
+		s.Mode = protocol.WatchEdits
+	case "view":
+		s.Mode = protocol.WatchView
+	}
+	if err := c.Session.Watch(id, s); err != nil {
+		return module.Reply{Status: protocol.StatusRefused, Message: err.Error()}
+	}
+	return module.Reply{}
+}
+
+// EditLine lays the pattern of the line as the only user of the game.
+func (f *fakeModule) EditLine(who *module.Identity, payload []byte, done func([]byte, protocol.Status)) {
+	e, err := protocol.ParseGridEdit(payload)
+	if err != nil {
+		done(nil, protocol.StatusInvalid)
+		return
+	}
+	answer := func(ack game.Ack, err error) {
+		out := protocol.GridEdited{GridName: e.GridName, Seq: ack.Seq, Generation: ack.Generation}
+		if err == nil {
+			err = ack.Err()
+		}
+		if err == nil {
+			done(protocol.AppendGridEdited(nil, out), protocol.StatusOK)
+			return
+		}
+		out.Seq, out.Refused = 0, err.Error()
+		done(protocol.AppendGridEdited(nil, out), protocol.StatusRefused)
+	}
+	id, _ := game.ParseID(e.Game)
+	g, err := f.host.Game(id)
+	if err != nil {
+		answer(game.Ack{}, err)
+		return
+	}
+	p, err := grid.ParseRLE(append([]byte("x = 64, y = 64\n"), e.Runs...), grid.PatternLimits{})
+	if err != nil {
+		answer(game.Ack{}, err)
+		return
+	}
+	kind := game.Stamp
+	if e.Kill {
+		kind = game.Wipe
+	}
+	g.Edit(player, int(e.Grid), []game.Edit{{Kind: kind, X: e.X, Y: e.Y, Pattern: p}}, answer)
 }
 
 func (f *fakeModule) register(c *module.Call) module.Reply {

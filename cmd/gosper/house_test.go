@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"edge":         {"edge/module", "grid/game", "grid", "broker", "protocol"},
 	"edge/door":    {"edge", "edge/module", "edge/door", "broker", "protocol"},
 	"edge/web":     {},
-	"edge/client":  {"protocol"},
+	"edge/client":  {"grid", "protocol"},
 	"edge/control": {"edge", "edge/module", "edge/web", "edge/control", "broker", "protocol"},
 	"edge/node":    {"edge", "edge/module", "edge/door", "edge/control", "edge/web", "grid/game", "grid", "broker", "protocol"},
 	"bench":        {"bench", "edge", "edge/module", "edge/door", "edge/client", "edge/node", "grid/game", "grid", "broker", "protocol"},

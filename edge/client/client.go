@@ -12,6 +12,9 @@
 // connections; when messages may be missing, OnGap says so before the next one. The line door names no positions, so a
 // line client cannot know what it missed while it was away: it is always told of a gap.
 //
+// Watch follows a grid of a game in a local copy, checked with every hash; it too goes on by itself after a lost
+// connection.
+//
 // All methods of Client may be called from any goroutine, also from the handlers.
 package client
 
@@ -139,7 +142,9 @@ type Client struct {
 	queue  chan func()   // work for the handlers, in order
 	done   chan struct{} // closed when everything has ended
 
-	track tracker // positions; has its own lock
+	track  tracker        // positions; has its own lock
+	others sync.WaitGroup // repairs of watches
+	alone  sync.Mutex     // held while a handler runs
 
 	// Guarded by mu.
 	mu      sync.Mutex
@@ -148,6 +153,7 @@ type Client struct {
 	err     error         // why the client is closed
 	token   string        // of the session, for resume
 	nonce   bool          // Register was used
+	watches map[gridName]*Watch
 }
 
 // Dial connects and returns when the connection is ready for calls. url is line://host:port, lines://host:port (TLS),
@@ -158,7 +164,8 @@ func Dial(ctx context.Context, url string, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{opts: o, target: t, queue: make(chan func(), o.Queue), done: make(chan struct{}), changed: make(chan struct{})}
+	c := &Client{opts: o, target: t, queue: make(chan func(), o.Queue), done: make(chan struct{}), changed: make(chan struct{}),
+		watches: map[gridName]*Watch{}}
 	c.track.init()
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	l, err := c.connect(ctx)
@@ -171,13 +178,16 @@ func Dial(ctx context.Context, url string, o Options) (*Client, error) {
 	go func() {
 		defer close(handlers)
 		for f := range c.queue {
+			c.alone.Lock()
 			f()
+			c.alone.Unlock()
 		}
 	}()
 	go func() {
 		c.run(l)
 		close(c.queue)
 		<-handlers
+		c.others.Wait()
 		close(c.done)
 	}()
 	return c, nil

@@ -150,6 +150,8 @@ func (l *link) cutLine(buf []byte) (int, error) {
 		}
 	case protocol.CmdReply, protocol.CmdPush:
 		return n, l.envelope(payload)
+	case protocol.CmdGrid, protocol.CmdDelta:
+		return n, l.client.gridLine(payload, cmd == protocol.CmdGrid)
 	case protocol.CmdPublic, protocol.CmdFamily:
 		return n, l.chatLine(cmd, payload)
 	case protocol.CmdClose:
@@ -184,6 +186,8 @@ func (l *link) cutFrame(buf []byte) (int, error) {
 	switch ev.Op {
 	case protocol.OpText:
 		return n, l.envelope(ev.Payload)
+	case protocol.OpBinary:
+		return n, l.client.frame(ev.Payload)
 	case protocol.OpPing:
 		l.write(protocol.AppendMaskedFrame(nil, protocol.OpPong, newMask(), ev.Payload))
 	case protocol.OpClose:

@@ -104,11 +104,16 @@ func (c *Client) restore(ctx context.Context, l *link) error {
 			return err
 		}
 		l.away.Store(true)
-		return l.registerLine(ctx, nonce)
+		if err := l.registerLine(ctx, nonce); err != nil {
+			return err
+		}
 	case !l.line && token != "":
-		return c.callOn(ctx, l, protocol.RouteResume, protocol.ResumeRequest{Token: token, Positions: c.track.all()}, nil)
+		err := c.callOn(ctx, l, protocol.RouteResume, protocol.ResumeRequest{Token: token, Positions: c.track.all()}, nil)
+		if err != nil {
+			return err
+		}
 	}
-	return nil
+	return c.rewatch(ctx, l)
 }
 
 // pause waits before an attempt; false means that the client was closed meanwhile. Half of it is left to chance, so

@@ -14,6 +14,7 @@ func (g *Game) stepGrid(i int, now time.Time) {
 	gr, p := g.m.grids[i], &g.plans[i]
 	if len(p.streams) == 0 {
 		gr.Step()
+		p.valid = false
 		return
 	}
 	var before []grid.Cell
@@ -62,13 +63,13 @@ func (g *Game) beforeEdits(i int) {
 // afterEdits sends what edits changed on grid i.
 func (g *Game) afterEdits(i int) {
 	gr, p := g.m.grids[i], &g.plans[i]
+	before := p.text
+	p.valid = false
 	if len(p.streams) == 0 {
 		return
 	}
 	var changed []grid.Cell
 	if p.textEdits {
-		before := p.text
-		p.valid = false
 		changed = flips(before, p.known(gr))
 	}
 	if p.edits {

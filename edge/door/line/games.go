@@ -11,7 +11,6 @@ import (
 const (
 	routeWatch   = "/game/watch"
 	routeUnwatch = "/game/unwatch"
-	routeEdit    = "/game/edit"
 )
 
 // watch asks for the stream of a grid. The answer is its GRID; a refusal comes as a push of the route, with its status.
@@ -62,11 +61,11 @@ func (Commands) edit(s *edge.Session, payload []byte) (breach string) {
 
 // edited tells a client what became of its edit.
 func edited(s *edge.Session, reply []byte, status protocol.Status) {
-	if len(reply) > 0 {
-		Append(s, protocol.CmdEdit, reply)
-	} else if status != protocol.StatusOK {
-		Append(s, protocol.CmdPush, protocol.AppendError(nil, routeEdit, protocol.MsgID{}, status, "", strconv.AppendInt(nil, int64(status), 10)))
+	if len(reply) == 0 { // the payload breaks the protocol in a way that only games know
+		s.End(protocol.ClosePolicy, "bad_line")
+		return
 	}
+	Append(s, protocol.CmdEdit, reply)
 	if status == protocol.StatusRefused {
 		s.Strike(protocol.CloseRate, protocol.CloseRate.Name())
 	}
