@@ -132,7 +132,7 @@ func TestValidate(t *testing.T) {
 // Goal: every option is described, can be set to what it prints, and hides secrets. Method: set each to its own value.
 func TestSettingsRoundTrip(t *testing.T) {
 	o := DefaultOptions()
-	o.Secret, o.InternalToken = "a secret that nobody sees", "another"
+	o.Secret, o.InternalToken, o.SMTPPassword = "a secret that nobody sees", "another", "a third"
 	values := o.Values()
 	for _, s := range Settings() {
 		value, known := values[s.Name]
