@@ -18,6 +18,7 @@ import (
 // node is the gosper under measurement: a child process, or one that ran already.
 type node struct {
 	line, web, internal string // addresses; web and internal are "" when they are not known
+	queue               string // of the beanstalkd protocol
 	loops               int    // event loops; 0 when it has its default
 	ready               time.Duration
 	child               *child
@@ -31,7 +32,7 @@ func startServer(ctx context.Context, r *Run) (*node, error) {
 	if r.Target != "self" {
 		return s, s.point(ctx, r)
 	}
-	for _, a := range []*string{&s.line, &s.web, &s.internal} {
+	for _, a := range []*string{&s.line, &s.web, &s.internal, &s.queue} {
 		addr, err := freeAddr()
 		if err != nil {
 			return nil, err
@@ -43,7 +44,7 @@ func startServer(ctx context.Context, r *Run) (*node, error) {
 		return nil, err
 	}
 	s.dir = dir
-	args := append([]string{"serve", "--data", dir, "--line-addr", s.line, "--http-addr", s.web, "--internal-addr", s.internal}, raisedLimits...)
+	args := append([]string{"serve", "--data", dir, "--line-addr", s.line, "--http-addr", s.web, "--internal-addr", s.internal, "--beanstalk-addr", s.queue}, raisedLimits...)
 	start := time.Now()
 	s.child, _, err = startChild("gosper serve", r.Binary, args, r.Log)
 	if err != nil {

@@ -24,6 +24,7 @@ func PeerMain(ctx context.Context, args []string, out io.Writer) error {
 	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	loops := flags.Int("loops", 0, "event loops")
+	dir := flags.String("dir", "", "folder of a peer with data")
 	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
@@ -32,6 +33,8 @@ func PeerMain(ctx context.Context, args []string, out io.Writer) error {
 		return gnetMain(ctx, *loops, out)
 	case "nats":
 		return natsMain(ctx, out)
+	case "jetstream":
+		return jetstreamMain(ctx, *dir, out)
 	}
 	return fmt.Errorf("no peer %q", args[0])
 }

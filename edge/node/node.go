@@ -72,7 +72,8 @@ func (n *Node) openStore() error {
 		return fmt.Errorf("data: %w", err)
 	}
 	db, err := pebble.Open(StoreFolder(n.options.Data), pebble.Options{
-		MinFree: uint64(n.options.FreeDisk), CommitTimeout: n.options.CommitTimeout, Log: n.log})
+		MinFree: uint64(n.options.FreeDisk), CommitTimeout: n.options.CommitTimeout, Log: n.log,
+		Jobs: broker.QueueOptions{MaxJob: n.options.Limits.JobBytes}})
 	if err != nil {
 		return fmt.Errorf("data: %w", err)
 	}
