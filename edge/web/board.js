@@ -5,17 +5,23 @@
 const SIDE = 64;
 const KEY_STEP = 8; // cells of an arrow key with Shift
 const TOUCH_HOLD = 120; // ms before a stroke of a finger counts: it may be the first of two
+const LARGEST = 4096; // side of a board that is shown as a whole; of a larger one there is a window
+const WINDOW = 2048; // side of the window, in cells
+const SIGHT = 1536; // cells of the window that may be in sight, so that moves rarely leave it
 
 export class Board {
   // Static after construction.
   #canvas;
   #context;
-  #tasks; // {edit(cells, alive), lay(pattern, x, y), say(text), describe(x, y)}
+  #tasks; // {edit(cells, alive), lay(pattern, x, y), say(text), describe(x, y), chosen(), moved()}
   #tile = new ImageData(SIDE, SIDE);
   #pixels = new Uint32Array(this.#tile.data.buffer);
 
   // What is shown.
   #grid = null;
+  #width = 1;
+  #height = 1;
+  #window = { x: 0, y: 0, width: 1, height: 1 }; // the part that the picture holds
   #picture = document.createElement('canvas');
   #colours = new Uint32Array(256); // of owners, as pixels
   #ink = 0;
@@ -59,18 +65,25 @@ export class Board {
   get grid() { return this.#grid; }
 
   set grid(grid) {
-    const other = !grid || !this.#grid || grid.width !== this.#grid.width || grid.height !== this.#grid.height;
     this.#grid = grid;
-    if (!grid) return this.paint();
-    grid.dirty.fill(1);
-    if (other) {
-      this.#picture.width = grid.width;
-      this.#picture.height = grid.height;
-      this.cursor = { x: grid.width >> 1, y: grid.height >> 1 };
-      this.fit();
-    }
+    grid?.dirty.fill(1);
     this.paint();
   }
+
+  /** Makes room for a board of this size, before its grid comes. */
+  size(width, height) {
+    if (width === this.#width && height === this.#height) return;
+    [this.#width, this.#height] = [width, height];
+    const large = Math.max(width, height) > LARGEST;
+    this.#window = { x: 0, y: 0, width: large ? Math.min(WINDOW, width) : width, height: large ? Math.min(WINDOW, height) : height };
+    this.#picture.width = this.#window.width;
+    this.#picture.height = this.#window.height;
+    this.cursor = { x: width >> 1, y: height >> 1 };
+    this.fit();
+  }
+
+  /** The part of the board that is needed, null for all of it. */
+  get window() { return this.#window.width < this.#width || this.#window.height < this.#height ? this.#window : null; }
 
   /** Colours of owners by number, as 0xRRGGBB. */
   set owners(colours) {
@@ -152,21 +165,24 @@ export class Board {
   }
 
   fit() {
-    if (!this.#grid) return;
     const { clientWidth: width, clientHeight: height } = this.#canvas;
     if (!width || !height) return;
-    this.#scale = Math.min(32, width / this.#grid.width, height / this.#grid.height);
-    this.#left = (this.#grid.width - width / this.#scale) / 2;
-    this.#top = (this.#grid.height - height / this.#scale) / 2;
-    this.#fitted = true;
-    this.paint();
+    this.#scale = Math.min(32, Math.max(this.#least, Math.min(width / this.#width, height / this.#height)));
+    this.#left = (this.#width - width / this.#scale) / 2;
+    this.#top = (this.#height - height / this.#scale) / 2;
+    this.#move(0, 0);
+    this.#fitted = !this.window;
+  }
+
+  /** The smallest scale. */
+  get #least() {
+    const { clientWidth, clientHeight } = this.#canvas;
+    return this.window ? Math.max(clientWidth, clientHeight) / SIGHT : Math.min(1, clientWidth / this.#width, clientHeight / this.#height) / 2;
   }
 
   /** Zooms by a factor around a place of the canvas, its middle unless named. */
   zoom(factor, x = this.#canvas.clientWidth / 2, y = this.#canvas.clientHeight / 2) {
-    if (!this.#grid) return;
-    const least = Math.min(1, this.#canvas.clientWidth / this.#grid.width, this.#canvas.clientHeight / this.#grid.height) / 2;
-    const scale = Math.min(64, Math.max(least, this.#scale * factor));
+    const scale = Math.min(64, Math.max(this.#least, this.#scale * factor));
     this.#left += x / this.#scale - x / scale;
     this.#top += y / this.#scale - y / scale;
     this.#scale = scale;
@@ -178,9 +194,22 @@ export class Board {
     const { clientWidth, clientHeight } = this.#canvas;
     this.#fitted = false;
     const within = (at, sight, size) => Math.max(-sight * 0.8, Math.min(size - sight * 0.2, at));
-    this.#left = within(this.#left - dx / this.#scale, clientWidth / this.#scale, this.#grid?.width ?? 0);
-    this.#top = within(this.#top - dy / this.#scale, clientHeight / this.#scale, this.#grid?.height ?? 0);
+    this.#left = within(this.#left - dx / this.#scale, clientWidth / this.#scale, this.#width);
+    this.#top = within(this.#top - dy / this.#scale, clientHeight / this.#scale, this.#height);
+    if (this.window) this.#follow(clientWidth / this.#scale, clientHeight / this.#scale);
     this.paint();
+  }
+
+  /** Takes the window along when what is in sight leaves it. */
+  #follow(width, height) {
+    const window = this.#window;
+    const inside = (at, sight, from, size, end) => (at >= from || from === 0) && (at + sight <= from + size || from + size >= end);
+    if (inside(this.#left, width, window.x, window.width, this.#width) && inside(this.#top, height, window.y, window.height, this.#height)) return;
+    const around = (at, sight, size, end) => Math.max(0, Math.min(end - size, Math.round((at + (sight - size) / 2) / SIDE) * SIDE));
+    window.x = around(this.#left, width, window.width, Math.ceil(this.#width / SIDE) * SIDE);
+    window.y = around(this.#top, height, window.height, Math.ceil(this.#height / SIDE) * SIDE);
+    this.#grid?.dirty.fill(1);
+    this.#tasks.moved();
   }
 
   #centre() {
@@ -286,10 +315,9 @@ export class Board {
 
   /** Moves the cursor by cells, and the view with it. */
   step(dx, dy, far) {
-    if (!this.#grid) return;
     const stay = (at, size) => Math.max(0, Math.min(size - 1, at));
     const by = far ? KEY_STEP : 1;
-    this.cursor = { x: stay(this.cursor.x + dx * by, this.#grid.width), y: stay(this.cursor.y + dy * by, this.#grid.height) };
+    this.cursor = { x: stay(this.cursor.x + dx * by, this.#width), y: stay(this.cursor.y + dy * by, this.#height) };
     this.#keys = true;
     const { clientWidth, clientHeight } = this.#canvas;
     const beyond = (at, from, sight) => Math.max(0, at + 2 - from - sight) + Math.min(0, at - 1 - from);
@@ -315,17 +343,18 @@ export class Board {
     const { clientWidth, clientHeight } = this.#canvas;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, clientWidth, clientHeight);
-    if (!grid) return;
+    if (!grid || grid.width !== this.#width || grid.height !== this.#height) return;
     this.#repaint(grid);
-    const [x0, y0] = [Math.max(0, Math.floor(this.#left)), Math.max(0, Math.floor(this.#top))];
-    const x1 = Math.min(grid.width, Math.ceil(this.#left + clientWidth / scale));
-    const y1 = Math.min(grid.height, Math.ceil(this.#top + clientHeight / scale));
+    const window = this.#window;
+    const [x0, y0] = [Math.max(window.x, Math.floor(this.#left)), Math.max(window.y, Math.floor(this.#top))];
+    const x1 = Math.min(grid.width, window.x + window.width, Math.ceil(this.#left + clientWidth / scale));
+    const y1 = Math.min(grid.height, window.y + window.height, Math.ceil(this.#top + clientHeight / scale));
     if (x1 <= x0 || y1 <= y0) return;
     const place = (x, y, w = 1, h = 1) => [(x - this.#left) * scale, (y - this.#top) * scale, w * scale, h * scale];
     context.fillStyle = this.#style.board;
     context.fillRect(...place(x0, y0, x1 - x0, y1 - y0));
     context.imageSmoothingEnabled = scale * ratio < 1;
-    context.drawImage(this.#picture, x0, y0, x1 - x0, y1 - y0, ...place(x0, y0, x1 - x0, y1 - y0));
+    context.drawImage(this.#picture, x0 - window.x, y0 - window.y, x1 - x0, y1 - y0, ...place(x0, y0, x1 - x0, y1 - y0));
     if (scale >= 7) this.#lines(x0, y0, x1, y1);
     context.strokeStyle = this.#style.rule;
     context.strokeRect(...place(0, 0, grid.width, grid.height));
@@ -337,10 +366,13 @@ export class Board {
     const target = this.#picture.getContext('2d');
     const cells = grid.cells[grid.now];
     const pixels = this.#pixels;
+    const window = this.#window;
     for (let tile = 0; tile < grid.tiles; tile++) {
       if (!grid.dirty[tile]) continue;
       grid.dirty[tile] = 0;
-      const [left, top] = [tile % grid.tilesX * SIDE, Math.floor(tile / grid.tilesX) * SIDE];
+      const left = tile % grid.tilesX * SIDE;
+      const top = Math.floor(tile / grid.tilesX) * SIDE;
+      if (left < window.x || top < window.y || left >= window.x + window.width || top >= window.y + window.height) continue;
       const marks = grid.marks[tile];
       for (let n = 0; n < 2 * SIDE; n++) {
         const word = cells[(top + (n >> 1)) * grid.stride + (left >> 5) + (n & 1)];
@@ -353,7 +385,7 @@ export class Board {
           pixels[at + bit] = word >>> bit & 1 ? !marks ? this.#ink : grid.owners ? this.#colours[marks[at + bit]] : pixel(marks[at + bit]) : 0;
         }
       }
-      target.putImageData(this.#tile, left, top);
+      target.putImageData(this.#tile, left - window.x, top - window.y);
     }
   }
 

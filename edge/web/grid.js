@@ -141,13 +141,15 @@ export class Grid {
     /** @type {(Uint8Array|Uint32Array|undefined)[]} */ this.marks = new Array(this.tiles);
   }
 
-  /** The grid that a snapshot was made of, empty. @param {Uint8Array} bytes */
+  /** The grid that a snapshot says; throws a RangeError when it is none. @param {Uint8Array} bytes */
   static of(bytes) {
     const r = new Reader(bytes);
     if (r.byte() !== SNAPSHOT || r.byte() !== 1) throw new RangeError('not a snapshot');
     const [plane, colours] = [r.byte(), r.byte()];
     const [width, height, birth, survive, owners] = [r.number(4), r.number(4), r.number(2), r.number(2), r.byte()];
-    return new Grid({ width, height, torus: plane === 0, birth, survive, owners, colours });
+    const grid = new Grid({ width, height, torus: plane === 0, birth, survive, owners, colours });
+    grid.#fill(r);
+    return grid;
   }
 
   /** @param {number} x @param {number} y */
@@ -193,18 +195,16 @@ export class Grid {
 
   // ---- frames ----
 
-  /** Makes the grid what a snapshot says; the grid must be one of its kind, see Grid.of. @param {Uint8Array} bytes */
-  applySnapshot(bytes) {
-    const r = new Reader(bytes.subarray(17));
+  /** Reads this generation, then the one before, into an empty grid. @param {Reader} r */
+  #fill(r) {
     this.generation = r.number(8);
-    this.cells[this.now].fill(0);
-    this.marks.fill(undefined);
-    this.#records(r, this.now);
-    this.cells[1 - this.now].set(this.cells[this.now]);
-    this.#records(r, 1 - this.now);
-    for (let tile = 0; tile < this.tiles; tile++) for (const buffer of [0, 1]) this.#count(tile, buffer);
-    this.dirty.fill(1);
-    this.#all = 2;
+    const [now, before] = [this.cells[0], this.cells[1]];
+    const tiles = this.#records(r, 0);
+    for (const tile of tiles) {
+      const corner = Math.floor(tile / this.tilesX) * SIDE * this.stride + tile % this.tilesX * 2;
+      for (let at = corner; at < corner + SIDE * this.stride; at += this.stride) before.set(now.subarray(at, at + 2), at);
+    }
+    for (const tile of new Set([...tiles, ...this.#records(r, 1)])) for (const buffer of [1, 0]) this.#count(tile, buffer);
   }
 
   /** Applies a delta of one step, or of edits; throws when it does not fit. @param {Uint8Array} bytes */
@@ -474,7 +474,6 @@ export class Follower {
     if (this.synced && this.grid && frame.epoch === this.epoch && frame.generation <= this.grid.generation) return false; // for others
     try {
       this.grid = Grid.of(frame.payload);
-      this.grid.applySnapshot(frame.payload);
     } catch {
       this.lose();
       return false;

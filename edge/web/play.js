@@ -8,6 +8,7 @@ const INTERVALS = [5000, 2000, 1000, 500, 250, 125, 50, 25, 10]; // ms a generat
 const BEHIND = 250; // ms that a page which computes by itself stays behind the node, so that edits come in time
 const SAMPLE = 500; // ms between points of the chart
 const SAMPLES = 120;
+const MOVE_WAIT = 80; // ms a view must rest before another part of a large board is asked for
 const MODE = 'gosper.mode'; // localStorage: 'edits' when this browser computes generations by itself
 
 const hashText = (grid) => grid.hash().map((half) => half.toString(16).padStart(8, '0')).join('');
@@ -28,6 +29,7 @@ export class Play {
   #known = { at: 0, generation: 0 }; // when the node was known to be where
   #samples = [];
   #retry = 0;
+  #moving = 0; // timer
   #watched = 'cells'; // the mode asked for
   #computing = false; // a frame of it is asked for
 
@@ -40,6 +42,7 @@ export class Play {
       say: (text) => { byID('board-note').textContent = text; },
       describe: (x, y) => this.#describe(x, y),
       chosen: () => this.#tools(),
+      moved: () => this.#moved(),
     });
     this.#palette = new Palette(node, this.#board);
     node.on('frame', (frame) => this.#frame(frame));
@@ -71,9 +74,9 @@ export class Play {
     this.#id = id;
     this.#index = 0;
     this.#samples = [];
-    this.#follower = new Follower(() => this.#lost());
     this.#board.grid = null;
     this.#describeGame(game);
+    this.#follow();
     byID('board-note').textContent = this.#me ? '' : 'You are watching: the game has no place left.';
     await this.#watch();
   }
@@ -113,18 +116,35 @@ export class Play {
   // ---- the stream ----
 
   /** What to watch: a game that stands still sends nothing but steps, which are not announced to who computes. */
-  get #mode() { return localStorage.getItem(MODE) === 'edits' && this.#game?.state === 'running' ? 'edits' : 'cells'; }
+  get #mode() {
+    if (this.#board.window) return 'view';
+    return localStorage.getItem(MODE) === 'edits' && this.#game?.state === 'running' ? 'edits' : 'cells';
+  }
 
   async #watch() {
     const follower = this.#follower;
     if (!follower) return;
+    const view = this.#board.window ?? undefined;
     follower.synced = false;
     this.#watched = this.#mode;
     try {
-      await this.#node.call('/game/watch', { game: this.#id, grid: this.#index, mode: this.#watched });
+      await this.#node.call('/game/watch', { game: this.#id, grid: this.#index, mode: this.#watched, view });
     } catch (error) {
       if (follower === this.#follower && !(error instanceof CallError && error.link)) this.#board.say(explain(error));
     }
+  }
+
+  /** Begins to follow the grid that is chosen. */
+  #follow() {
+    const { width, height } = this.#game.grids[this.#index];
+    this.#board.size(width, height);
+    this.#follower = new Follower(() => this.#lost(), { whole: !this.#board.window });
+  }
+
+  /** Another part of a large board is to be seen: ask for it when the view has come to rest. */
+  #moved() {
+    clearTimeout(this.#moving);
+    this.#moving = setTimeout(() => this.#watch(), MOVE_WAIT);
   }
 
   /** The follower needs a snapshot: at once, then after a growing wait, should the fault come back. */
@@ -168,8 +188,9 @@ export class Play {
 
   #figures(grid) {
     byID('generation').textContent = grid.generation.toLocaleString();
-    byID('population').textContent = grid.population.toLocaleString();
-    byID('hash').textContent = hashText(grid);
+    const whole = !this.#board.window;
+    byID('population').textContent = grid.population.toLocaleString() + (whole ? '' : ' in sight');
+    byID('hash').textContent = whole ? hashText(grid) : '';
   }
 
   // ---- pushes ----
@@ -236,6 +257,12 @@ export class Play {
       item.append(swatch, make('span', '', user.name));
       const tags = [user.id === this.#me?.id && 'you', user.id === owner && 'owner', !user.present && 'left'].filter(Boolean);
       item.append(make('span', 'tag', tags.join(', ')), make('span', 'cells'));
+      if (owner === this.#me?.id && user.present && user.id !== owner) {
+        const away = make('button', 'quiet', 'Send away');
+        away.type = 'button';
+        away.addEventListener('click', () => this.#ask('/game/remove', { user: user.id }));
+        item.append(away);
+      }
       item.dataset.number = user.number;
       return item;
     }));
@@ -276,9 +303,11 @@ export class Play {
   async #lay(pattern, x, y) {
     const shown = this.#board.expect(pattern.cells.map(([dx, dy]) => [x + dx, y + dy]), true);
     const answer = await this.#ask('/game/pattern', { grid: this.#index, text: formatRLE(inRows(pattern.cells)), x, y, wrap: true });
-    if (answer) await this.#seen([x + pattern.cells[0][0], y + pattern.cells[0][1]], true);
+    if (answer) {
+      this.#board.say(`${pattern.name} laid at ${x}, ${y}.`);
+      await this.#seen([x + pattern.cells[0][0], y + pattern.cells[0][1]], true);
+    }
     shown();
-    if (answer) this.#board.say(`${pattern.name} laid at ${x}, ${y}.`);
   }
 
   /** Waits a little for the frame behind an answer, which may come before it. */
@@ -343,7 +372,6 @@ export class Play {
     if (!answer || byID('past-drawer').hidden) return;
     const frame = parseFrame(Uint8Array.from(atob(answer.frame), (c) => c.charCodeAt(0)).buffer);
     const grid = Grid.of(frame.payload);
-    grid.applySnapshot(frame.payload);
     this.#past = this.#board.grid = grid;
     this.#figures(grid);
     this.#pastShown(`You see generation ${grid.generation}. The game goes on meanwhile.`);
@@ -386,7 +414,8 @@ export class Play {
     on('grid-choice', 'change', () => {
       this.#node.call('/game/unwatch', { game: this.#id, grid: this.#index }).catch(() => {});
       this.#index = byID('grid-choice').selectedIndex;
-      this.#follower = new Follower(() => this.#lost());
+      this.#samples = [];
+      this.#follow();
       this.#describeGame(this.#game);
       this.#watch();
     });
@@ -469,15 +498,21 @@ export class Play {
     }
   }
 
-  /** Hands the cells out as a file. */
-  #save() {
+  /** Hands the cells out as a file. Of a large board only the node has all of them. */
+  async #save() {
     const { grid } = this.#board;
     if (!grid) return;
-    const cells = [];
-    grid.each((x, y) => cells.push([x, y]));
     const { name, grids } = this.#game;
-    const text = `#N ${name}\n#C generation ${grid.generation}\nx = ${grid.width}, y = ${grid.height}, rule = ${grids[this.#index].rule}`
-      + `:${grid.torus ? 'T' : 'P'}${grid.width},${grid.height}\n${formatRLE(cells).replace(/.{1,60}[^\d]/g, '$&\n')}`;
+    let text;
+    if (this.#board.window) {
+      text = (await this.#ask('/game/pattern', { grid: this.#index }))?.text;
+      if (!text) return;
+    } else {
+      const cells = [];
+      grid.each((x, y) => cells.push([x, y]));
+      text = `#N ${name}\n#C generation ${grid.generation}\nx = ${grid.width}, y = ${grid.height}, rule = ${grids[this.#index].rule}`
+        + `:${grid.torus ? 'T' : 'P'}${grid.width},${grid.height}\n${formatRLE(cells).replace(/.{1,60}[^\d]/g, '$&\n')}`;
+    }
     const link = document.createElement('a');
     link.href = URL.createObjectURL(new Blob([text], { type: 'text/plain' }));
     link.download = `${name.replace(/[^\w-]+/g, '-') || 'gosper'}-${grid.generation}.rle`;

@@ -222,3 +222,41 @@ func TestSmooth(t *testing.T) {
 		t.Errorf("a frame takes %.1f ms", spent.Median)
 	}
 }
+
+// Goal: a board too large for any picture can be played on. Method: a game of 16,384 by 16,384 cells; cells are drawn in the part
+// in sight, the view is moved far and back.
+func TestLargeBoard(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	p := s.guest("Ada", "")
+	var id string
+	p.eval(`
+		const { Connection } = await import('/gosper.js');
+		const other = new Connection();
+		other.open();
+		await other.ready();
+		await other.call('/user/clientCode').then(({ clientCode }) => { other.clientCode = clientCode; });
+		await other.call('/user/loginUnique', { unique_id: '0123456789abcdef0123456789abcdef' });
+		await other.call('/user/enterWorld', { world: '0', name: 'Max' });
+		const { game } = await other.call('/game/create', { name: 'space', interval: 100, persistent: true, grids: [{ width: 16384, height: 16384 }] });
+		await other.call('/game/cells', { game: game.id, grid: 0, cells: [[100, 100], [101, 100], [100, 101], [101, 101]] });
+		return game.id`, &id)
+	p.enter(id)
+	p.eval(`await gosper.draw([[8200, 8200], [8201, 8200], [8202, 8200]])`, nil)
+	p.until(`gosper.report.population === 3`)
+	p.click(`#run`)
+	p.until(`gosper.report.generation > 5 && gosper.report.population === 3`)
+	p.eval(`
+		const board = document.getElementById('board');
+		for (let n = 0; n < 200 && !gosper.grid.alive(100, 100); n++) {
+			board.focus();
+			for (const key of ['ArrowLeft', 'ArrowUp']) {
+				for (let k = 0; k < 40; k++) board.dispatchEvent(new KeyboardEvent('keydown', { key, shiftKey: true, bubbles: true }));
+			}
+			await new Promise((next) => setTimeout(next, 50));
+		}`, nil)
+	p.until(`gosper.report.synced && gosper.grid.alive(100, 100) && gosper.report.population === 4`)
+	if r := p.report(); r.Mismatches != 0 || r.Asked != 0 {
+		t.Errorf("%+v", r)
+	}
+}
