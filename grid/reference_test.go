@@ -1,7 +1,6 @@
 package grid
 
 import (
-	"math/rand/v2"
 	"slices"
 	"testing"
 )
@@ -152,27 +151,6 @@ func (n *naive) box() (x0, y0, x1, y1 int, ok bool) {
 		}
 	}
 	return x0, y0, x1, y1, x1 >= 0
-}
-
-// soup fills n with random live cells of random owners 1…owners and colours.
-func (n *naive) soup(rng *rand.Rand, density float64, owners int) {
-	for i := range n.cells {
-		n.cells[i] = naiveCell{}
-		if rng.Float64() < density {
-			n.cells[i] = naiveCell{alive: true, owner: uint8(1 + rng.IntN(owners)), colour: rng.Uint32() & 0xffffff}
-		}
-	}
-}
-
-// stamp puts the cells of p with its corner at (x, y), wrapping on a torus.
-func (n *naive) stamp(p *Pattern, x, y int) {
-	for _, c := range p.Cells {
-		cx, cy := x+int(c.X), y+int(c.Y)
-		if n.torus {
-			cx, cy = mod(cx, n.w), mod(cy, n.h)
-		}
-		n.set(cx, cy, naiveCell{alive: true, owner: c.State})
-	}
 }
 
 // Goal: the reference itself is right. Method: facts that can be checked by
