@@ -344,8 +344,8 @@ func queueRelease(t *testing.T, q broker.Queue, tube string) {
 	if j.Releases != 1 || j.Reserves != 2 || j.Priority != 9 {
 		t.Errorf("%+v", j)
 	}
-	must(t, v.Release(a, j.Lease, 1, 30*time.Millisecond))
-	if d := v.state(a, broker.JobDelayed); d.Delay != 30*time.Millisecond || time.Until(d.Due) > 31*time.Millisecond {
+	must(t, v.Release(a, j.Lease, 1, 300*time.Millisecond))
+	if d := v.state(a, broker.JobDelayed); d.Delay != 300*time.Millisecond || time.Until(d.Due) > 301*time.Millisecond {
 		t.Errorf("%+v", d)
 	}
 	j, err := v.ReserveWait(1, patience, tube)
@@ -421,8 +421,8 @@ func queueKick(t *testing.T, q broker.Queue, tube string) {
 func queueDelay(t *testing.T, q broker.Queue, tube string) {
 	v := Verbs{t, q}
 	start := time.Now()
-	v.Put(tube, "second", 0, 60*time.Millisecond)
-	v.Put(tube, "first", 9, 30*time.Millisecond)
+	v.Put(tube, "second", 0, 600*time.Millisecond)
+	v.Put(tube, "first", 9, 300*time.Millisecond)
 	far := v.Put(tube, "far", 0, 100*365*24*time.Hour)
 	v.empty(1, tube)
 	for i, want := range []string{"first", "second"} {
@@ -430,7 +430,7 @@ func queueDelay(t *testing.T, q broker.Queue, tube string) {
 		if err != nil || string(j.Body) != want {
 			t.Fatal(string(j.Body), err)
 		}
-		if early := time.Duration(i+1)*30*time.Millisecond - time.Since(start); early > 0 {
+		if early := time.Duration(i+1)*300*time.Millisecond - time.Since(start); early > 0 {
 			t.Errorf("%s came %s early", want, early)
 		}
 	}
@@ -457,7 +457,7 @@ func queueExpiry(t *testing.T, q broker.Queue, tube string) {
 
 func queueDeadlineSoon(t *testing.T, q broker.Queue, tube string) {
 	v := Verbs{t, q}
-	_, err := v.TryPut(tube, "x", broker.PutOptions{TTR: 1100 * time.Millisecond})
+	_, err := v.TryPut(tube, "x", broker.PutOptions{TTR: 2 * time.Second})
 	must(t, err)
 	j := v.next(1, "x", tube)
 	_, err = v.ReserveWait(1, -1, tube+"other")
@@ -561,14 +561,14 @@ func queuePause(t *testing.T, q broker.Queue, tube string) {
 	v := Verbs{t, q}
 	wants(t, q.Pause(tube, time.Second), broker.ErrNotFound)
 	v.Put(tube, "x", 0, 0)
-	must(t, q.Pause(tube, 40*time.Millisecond))
+	must(t, q.Pause(tube, 400*time.Millisecond))
 	start := time.Now()
 	v.empty(1, tube)
-	if s, err := q.Stats(tube); err != nil || s.PausedFor != 40*time.Millisecond || s.PauseLeft <= 0 {
+	if s, err := q.Stats(tube); err != nil || s.PausedFor != 400*time.Millisecond || s.PauseLeft <= 0 {
 		t.Errorf("%+v, %v", s, err)
 	}
 	j, err := v.ReserveWait(1, patience, tube)
-	if err != nil || time.Since(start) < 39*time.Millisecond {
+	if err != nil || time.Since(start) < 399*time.Millisecond {
 		t.Fatal(err, time.Since(start))
 	}
 	must(t, v.Release(j.ID, j.Lease, 0, 0))

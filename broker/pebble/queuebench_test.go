@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -191,6 +192,7 @@ func setTimers(b testing.TB, db *DB, count int, due func(int) time.Time, name st
 				at := due(i)
 				err := db.Schedule().Set(b.Context(), broker.Timer{
 					Key: fmt.Sprint(name, i), Group: fmt.Sprint("empire.", i%1000), Due: at, Tube: "tube", Body: fmt.Append(nil, at.UnixMicro()),
+					Put: broker.PutOptions{TTR: time.Minute},
 				})
 				if err != nil {
 					b.Error(err)
@@ -210,8 +212,11 @@ func lateness(b testing.TB, db *DB, count int, over time.Duration) []time.Durati
 	var ask func()
 	ask = func() {
 		db.Queue().Reserve(broker.Reservation{Tubes: oneTube, Wait: -1, Got: func(j broker.Job, err error) {
-			if err != nil {
+			if errors.Is(err, broker.ErrClosed) {
 				return
+			}
+			if err != nil {
+				b.Error(err)
 			}
 			var due int64
 			fmt.Sscan(string(j.Body), &due)
