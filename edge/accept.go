@@ -29,7 +29,7 @@ func (e *Engine) listen() error {
 	for _, cfg := range e.config.Listeners {
 		ln, err := e.openListener(cfg.Addr)
 		if err != nil {
-			return fmt.Errorf("listener %s: %w", cfg.Name, err)
+			return fmt.Errorf("%s-addr: %w", cfg.Name, err)
 		}
 		e.listeners = append(e.listeners, &listener{Listener: cfg, ln: ln, door: e.door(cfg.Door)})
 	}

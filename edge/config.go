@@ -14,7 +14,7 @@ import (
 
 // Listener is one address on which clients connect straight to an event loop.
 type Listener struct {
-	Name string // for Engine.Addr and messages: "line"
+	Name string // for Engine.Addr; errors name the option Name-addr: "line"
 	Addr string // host:port; port 0 chooses a free one
 	Door Door
 	// TLS, if set, makes this a TLS listener.

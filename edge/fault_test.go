@@ -188,7 +188,7 @@ func TestRestartOnSamePort(t *testing.T) {
 func TestPortInUse(t *testing.T) {
 	s := shared(t)
 	cfg := edge.Config{Bus: s.bus, Dispatcher: s.mod, Listeners: []edge.Listener{{Name: "line", Addr: s.Addr("line").String(), Door: lineDoor}}}
-	if _, err := edge.Start(cfg); err == nil || !strings.Contains(err.Error(), "listener line") {
+	if _, err := edge.Start(cfg); err == nil || !strings.Contains(err.Error(), "line-addr") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -237,7 +237,9 @@ func (l *Limits) Set(name, value string) error {
 		return err
 	}
 	var v int64
+	want := "a whole number"
 	if row.Unit == "time" {
+		want = "a duration such as 5s"
 		var d time.Duration
 		d, err = time.ParseDuration(value)
 		v = int64(d)
@@ -245,7 +247,7 @@ func (l *Limits) Set(name, value string) error {
 		v, err = strconv.ParseInt(value, 10, 64)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %q is not a value in %s", name, value, row.Unit)
+		return fmt.Errorf("%s: %q is not %s", name, value, want)
 	}
 	if err := row.check(v); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -238,6 +239,26 @@ func TestServeFails(t *testing.T) {
 	code, _, errs := run0("serve", "--data", file, "--line-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--internal-addr", "127.0.0.1:0")
 	if code != exitError || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, "data") {
 		t.Errorf("a file as folder: exit %d, %q", code, errs)
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, port := range []string{"line-addr", "http-addr", "internal-addr"} {
+		args := []string{"serve", "--data", t.TempDir()}
+		for _, name := range []string{"line-addr", "http-addr", "internal-addr"} {
+			addr := "127.0.0.1:0"
+			if name == port {
+				addr = taken.Addr().String()
+			}
+			args = append(args, "--"+name, addr)
+		}
+		code, _, errs := run0(args...)
+		if last := strings.TrimSpace(errs[strings.LastIndex(strings.TrimSpace(errs), "\n")+1:]); code != exitError ||
+			!strings.HasPrefix(last, "gosper serve: "+port) || !strings.Contains(last, "choose another") {
+			t.Errorf("%s is taken: exit %d, %q", port, code, last)
+		}
 	}
 	if code, _, errs := run0("serve", "--secret", "0123456789abcdef"); code != exitUsage || strings.Contains(errs, "0123456789abcdef") {
 		t.Errorf("a secret as an argument: exit %d, %q", code, errs)

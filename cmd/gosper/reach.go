@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/term"
@@ -54,13 +55,18 @@ func (s *serverFlags) add(flags *flag.FlagSet) {
 
 // dial connects to the chosen door.
 func (s *serverFlags) dial(ctx context.Context, o client.Options) (*client.Client, error) {
-	switch {
-	case s.line == "":
-		return client.Dial(ctx, s.url, o)
-	case strings.Contains(s.line, "://"):
-		return client.Dial(ctx, s.line, o)
+	target, named := s.url, "--url"
+	if s.line != "" {
+		target, named = s.line, "--line"
+		if !strings.Contains(target, "://") {
+			target = "line://" + target
+		}
 	}
-	return client.Dial(ctx, "line://"+s.line, o)
+	c, err := client.Dial(ctx, target, o)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		err = fmt.Errorf("%w; start a node with gosper serve, or name the address of one with %s", err, named)
+	}
+	return c, err
 }
 
 // stream starts a GET whose answer has no end. The caller closes it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"gosper/edge/node"
@@ -21,13 +22,15 @@ func serveCommand() command {
 	}
 }
 
+const printConfigHelp = "print the options and stop"
+
 // runServe runs a node until it is told to stop or fails.
 func runServe(ctx context.Context, args []string, io stdio) int {
 	begin := time.Now()
 	o := node.DefaultOptions()
 	var printOnly *bool
 	rest, err := o.Parse(args, func(f *flag.FlagSet) {
-		printOnly = f.Bool("print-config", false, "print the options and stop")
+		printOnly = f.Bool("print-config", false, printConfigHelp)
 	})
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -46,6 +49,9 @@ func runServe(ctx context.Context, args []string, io stdio) int {
 	}
 	log := newLog(io.err, &o)
 	n, err := node.Start(ctx, o, log)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w; stop the program that has this port, or choose another one", err)
+	}
 	if err != nil {
 		return failure(io, "gosper serve", err)
 	}
@@ -104,6 +110,7 @@ func banner(w io.Writer, n *node.Node, o *node.Options, took time.Duration) {
 		{"https", "page, TLS", "https://", "/"},
 		{"line", "lines", "", "  (try: gosper chat)"},
 		{"tls-line", "lines, TLS", "", ""},
+		{"beanstalk", "beanstalkd", "", ""},
 		{"internal", "internal", "http://", "/metrics"},
 	} {
 		if addr := n.Addr(row.name); addr != nil {
@@ -116,6 +123,7 @@ func banner(w io.Writer, n *node.Node, o *node.Options, took time.Duration) {
 func serveHelp(io stdio) int {
 	printUsage(io.out, serveCommand(), "[flags]", nil)
 	fmt.Fprintf(io.out, "\nEvery flag is also an environment variable (GOSPER_…) and a key of the file that --config names.\n")
+	fmt.Fprintf(io.out, "\n  --%-26s %s\n  --%-26s %s\n", "config", "YAML or TOML file with options", "print-config", printConfigHelp)
 	group := ""
 	for _, s := range node.Settings() {
 		if s.Group != group {
