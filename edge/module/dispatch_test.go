@@ -219,6 +219,12 @@ func TestCrowdedPresence(t *testing.T) {
 	if strings.Contains(got[len(got)-1], "Cleo") {
 		t.Errorf("names above the limit: %q", got)
 	}
+	presence := r.table.tools.presence
+	presence.mu.Lock()
+	if wait, batch := presence.gather(presence.worlds["0"]), presence.batch; wait != crowdBatches*batch {
+		t.Errorf("a crowd is told of after %v, a batch is %v", wait, batch)
+	}
+	presence.mu.Unlock()
 	out = presenceOut{}
 	if p.must("/chat/presence", `{}`, &out); out.Count != 3 || out.Names != nil {
 		t.Errorf("above the limit: %+v", out)

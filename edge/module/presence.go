@@ -94,11 +94,23 @@ func (p *presence) change(at place, by int) {
 	}
 	if w.told == nil {
 		w.told = make(map[string]bool)
-		time.AfterFunc(p.batch, func() { p.tell(at.world) })
+		time.AfterFunc(p.gather(w), func() { p.tell(at.world) })
 	}
 	if _, noted := w.told[at.name]; !noted {
 		w.told[at.name] = before > 0
 	}
+}
+
+// crowdBatches is how many batches make one in a world too full to tell names: a push goes to very many there, and says a
+// number only.
+const crowdBatches = 10
+
+// gather returns how long the changes of a world are gathered. The caller holds mu.
+func (p *presence) gather(w *world) time.Duration {
+	if len(w.members) > p.names {
+		return crowdBatches * p.batch
+	}
+	return p.batch
 }
 
 // tell sends the changes of a world since the last time.

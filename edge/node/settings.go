@@ -159,7 +159,7 @@ func (o *Options) bindFunctions(b *binder) {
 	b.time(&f.ChatKeep.Age, "chat-history-age", "time they are kept; 0 is without end")
 	b.number(&f.HistoryMax, "chat-history-page", "most messages one /chat/history returns")
 	b.number(&f.PresenceNames, "presence-names", "worlds with more players tell their number, not their names")
-	b.time(&f.PresenceBatch, "presence-batch", "time over which comings and goings are gathered")
+	b.time(&f.PresenceBatch, "presence-batch", "time over which comings and goings are gathered; ten times that in worlds that tell no names")
 	b.group = "Rates of a caller"
 	b.decimal(&f.ReadRate.PerSecond, "rate-read", "reads a second of an account; 0 is no limit")
 	b.number(&f.ReadRate.Burst, "burst-read", "reads at once")
