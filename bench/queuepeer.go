@@ -60,7 +60,7 @@ func (p *queuePeer) start(ctx context.Context, r *Run) (err error) {
 		p.version = versionOf("beanstalkd", "-v")
 	case "redis":
 		binary = "redis-server"
-		args = []string{"--bind", host, "--port", port, "--dir", p.dir, "--save", "", "--appendonly", "yes", "--appendfsync", "always"}
+		args = []string{"--bind", host, "--port", port, "--dir", p.dir, "--save", "", "--protected-mode", "no", "--appendonly", "yes", "--appendfsync", "always"}
 		p.version, p.durability = versionOf(binary, "--version"), "appendfsync always: fsync before the answers of a loop's turn"
 	case "jetstream":
 		p.durability = "file storage, sync_interval always: fsync of each message"

@@ -70,6 +70,8 @@ type Config struct {
 	Page         fs.FS // files of the page, index.html at its root; nil for none
 	Table        *module.Table
 	Bus          broker.Bus
+	Queue        broker.Queue                         // for operators
+	Schedule     broker.Schedule                      // for operators
 	Room         Room                                 // counts public connections
 	Adopt        func(net.Conn, edge.AdoptInfo) error // takes a websocket and its place in Room over; not when it fails
 	Ready        func() error                         // why the node cannot take clients; nil when it can

@@ -125,7 +125,7 @@ func (n *Node) startSite() error {
 	n.site, err = control.Start(control.Config{
 		HTTPAddr: o.HTTPAddr, HTTPSAddr: o.HTTPSAddr, TLS: cert, InternalAddr: o.InternalAddr, Token: string(o.InternalToken),
 		Origins: o.Origins, ProxyFrom: o.ProxyFrom, Limits: o.HTTP, Page: web.FS, Table: n.table, Bus: n.db.Bus(),
-		Room:  n.engine,
+		Queue: n.db.Queue(), Schedule: n.db.Schedule(), Room: n.engine,
 		Adopt: func(c net.Conn, info edge.AdoptInfo) error { return n.engine.Adopt(c, door, info) },
 		Ready: n.ready, Drain: n.askDrain, Metrics: metricTables(), Version: Version(), Log: n.log,
 	})
