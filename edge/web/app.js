@@ -267,6 +267,7 @@ document.addEventListener('click', ({ target }) => {
 
 // ---- start ----
 
+byID('invited').hidden = !location.search.includes('game=');
 new LifeCanvas(byID('backdrop'), { cell: 10, left: 2, top: 8 });
 show(node.session || location.search.includes('nonce=') ? 'back' : 'welcome');
 node.open();

@@ -12,6 +12,11 @@
  *   await node.call('/user/enterWorld', { world: '0', name: 'Ada' });
  *   await node.call('/chat/public', { text: 'hello' });
  *
+ *   const watch = () => node.call('/game/watch', { game: '0123456789', grid: 0 });
+ *   const follower = new Follower(watch);
+ *   node.on('frame', (frame) => { if (follower.take(frame)) console.log(follower.grid.generation, follower.grid.population); });
+ *   await watch();
+ *
  * What it promises:
  * - a call is sent at most once; its promise ends with the reply's content, or with a CallError;
  * - after a login it keeps the session token of the replies and the position of every subject; when the link breaks it

@@ -167,6 +167,17 @@ export class Grid {
     (this.marks[tile] ??= new (this.owners ? Uint8Array : Uint32Array)(SIDE * SIDE))[(y & 63) * SIDE + (x & 63)] = mark;
   }
 
+  /** Brings a cell to life, or kills it. @param {number} x @param {number} y @param {boolean} alive @param {number} [mark] */
+  set(x, y, alive, mark = 0) {
+    if (!this.inside(x, y) || this.alive(x, y) === alive) return;
+    this.cells[this.now][y * this.stride + (x >> 5)] ^= 1 << (x & 31);
+    if (alive && (this.owners || this.colours)) this.setMark(x, y, mark);
+    const tile = (y >> 6) * this.tilesX + (x >> 6);
+    this.#count(tile, this.now);
+    this.dirty[tile] = 1;
+    this.#all = 2;
+  }
+
   get population() { return this.live[this.now].reduce((/** @type {number} */ sum, /** @type {number} */ n) => sum + n, 0); }
 
   /** Live cells by owner; one sum at 0 without owners. @returns {number[]} */

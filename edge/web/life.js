@@ -4,6 +4,8 @@
  * the player asked for less motion, and costs nothing while the page or the canvas cannot be seen.
  */
 
+import { Grid } from '/grid.js';
+
 const GUN = [
   '........................#...........',
   '......................#.#...........',
@@ -24,10 +26,7 @@ export class LifeCanvas {
   #cell;
   #left;
   #top;
-  #width = 0;
-  #height = 0;
-  #cells = new Uint8Array(0);
-  #generation = 0;
+  /** @type {Grid|null} */ #grid = null;
   #running = false;
   #seen = true;
   #last = 0;
@@ -59,26 +58,20 @@ export class LifeCanvas {
     this.#canvas.getContext('2d')?.scale(ratio, ratio);
     const width = Math.ceil(clientWidth / this.#cell) + MARGIN;
     const height = Math.ceil(clientHeight / this.#cell) + MARGIN;
-    if (width !== this.#width || height !== this.#height) this.#restart(Math.max(width, GUN[0].length + 8), Math.max(height, GUN.length + 8));
+    if (width !== this.#grid?.width || height !== this.#grid.height) this.#restart(Math.max(width, GUN[0].length + 8), Math.max(height, GUN.length + 8));
     this.#draw();
     this.#wake();
   }
 
   /** @param {number} width @param {number} height */
   #restart(width, height) {
-    this.#width = width;
-    this.#height = height;
-    this.#cells = new Uint8Array(width * height);
-    this.#generation = 0;
-    GUN.forEach((row, y) => [...row].forEach((mark, x) => {
-      const [cx, cy] = [x + this.#left, y + this.#top];
-      if (mark === '#' && cx < width && cy < height) this.#cells[cy * width + cx] = 1;
-    }));
+    this.#grid = new Grid({ width, height, torus: false });
+    GUN.forEach((row, y) => [...row].forEach((mark, x) => { if (mark === '#') this.#grid?.set(x + this.#left, y + this.#top, true); }));
     for (let n = 0; n < WARM_UP; n++) this.#step();
   }
 
   #wake() {
-    const run = this.#seen && !document.hidden && !this.#still.matches && this.#width > 0;
+    const run = this.#seen && !document.hidden && !this.#still.matches && this.#grid !== null;
     if (run === this.#running) return;
     this.#running = run;
     if (run) requestAnimationFrame((now) => this.#frame(now));
@@ -95,34 +88,19 @@ export class LifeCanvas {
     requestAnimationFrame((next) => this.#frame(next));
   }
 
+  /** Every 30 generations the gliders that left the picture are taken away, before they crash into the edge and come back. */
   #step() {
-    const [width, height, cells] = [this.#width, this.#height, this.#cells];
-    const next = new Uint8Array(cells.length);
-    for (let y = 1; y < height - 1; y++) {
-      for (let x = 1; x < width - 1; x++) {
-        const at = y * width + x;
-        const around = cells[at - width - 1] + cells[at - width] + cells[at - width + 1] + cells[at - 1] + cells[at + 1]
-          + cells[at + width - 1] + cells[at + width] + cells[at + width + 1];
-        next[at] = around === 3 || (around === 2 && cells[at]) ? 1 : 0;
-      }
-    }
-    this.#cells = next;
-    if (++this.#generation % 30 === 0) this.#sweep();
-  }
-
-  /** Takes away the gliders that left the picture, cut where a gap lets no half of one stay behind. */
-  #sweep() {
-    const [width, height, cells] = [this.#width, this.#height, this.#cells];
-    const empty = (/** @type {number} */ from, /** @type {number} */ stride, /** @type {number} */ count) => {
-      for (let n = 0; n < count; n++) if (cells[from + n * stride]) return false;
-      return true;
-    };
-    let y = height - MARGIN + 2;
-    while (y < height - 1 && !(empty(y * width, 1, width) && empty((y + 1) * width, 1, width))) y++;
-    cells.fill(0, y * width);
-    let x = width - MARGIN + 2;
-    while (x < width - 1 && !(empty(x, width, height) && empty(x + 1, width, height))) x++;
-    for (; x < width; x++) for (let row = 0; row < height; row++) cells[row * width + x] = 0;
+    const grid = this.#grid;
+    if (!grid) return;
+    grid.step();
+    if (grid.generation % 30) return;
+    const empty = (/** @type {(n: number) => boolean} */ alive, /** @type {number} */ length) => !Array.from({ length }, (_, n) => alive(n)).some(Boolean);
+    const column = (/** @type {number} */ x) => empty((y) => grid.alive(x, y), grid.height);
+    const row = (/** @type {number} */ y) => empty((x) => grid.alive(x, y), grid.width);
+    let [right, bottom] = [grid.width - MARGIN + 2, grid.height - MARGIN + 2]; // a gap there lets no half of a glider stay behind
+    while (right < grid.width && !(column(right) && column(right + 1))) right++;
+    while (bottom < grid.height && !(row(bottom) && row(bottom + 1))) bottom++;
+    grid.each((x, y) => { if (x >= right || y >= bottom) grid.set(x, y, false); });
   }
 
   #draw() {
@@ -132,11 +110,7 @@ export class LifeCanvas {
     context.clearRect(0, 0, this.#canvas.clientWidth, this.#canvas.clientHeight);
     context.fillStyle = getComputedStyle(this.#canvas).color;
     context.beginPath();
-    for (let y = 0; y < this.#height; y++) {
-      for (let x = 0; x < this.#width; x++) {
-        if (this.#cells[y * this.#width + x]) context.roundRect(x * size + 1, y * size + 1, size - 2, size - 2, size / 4);
-      }
-    }
+    this.#grid?.each((x, y) => context.roundRect(x * size + 1, y * size + 1, size - 2, size - 2, size / 4));
     context.fill();
   }
 }

@@ -2,7 +2,7 @@
 import { CallError, Follower, Grid, parseFrame } from '/gosper.js';
 import { Board } from '/board.js';
 import { Palette, formatRLE, inRows } from '/patterns.js';
-import { byID, explain, legible, legibleText, make } from '/screens.js';
+import { byID, explain, legible, legibleText, make, sure } from '/screens.js';
 
 const INTERVALS = [5000, 2000, 1000, 500, 250, 125, 50, 25, 10]; // ms a generation, of the speed control
 const BEHIND = 250; // ms that a page which computes by itself stays behind the node, so that edits come in time
@@ -386,19 +386,12 @@ export class Play {
 
   #pastShown(text) {
     for (const part of ['now', 'rewind']) byID(part).disabled = !this.#past;
-    byID('rewind').textContent = 'Rewind to here';
     if (text) byID('when-text').textContent = text;
     this.#tools();
   }
 
-  /** The second click does it: what came after is gone then. */
   async #rewind() {
-    const button = byID('rewind');
-    if (button.textContent === 'Rewind to here') {
-      button.textContent = 'Forget all after it?';
-      return;
-    }
-    const generation = this.#past.generation;
+    const { generation } = this.#past;
     if (await this.#ask('/game/rewind', { generation })) this.#present();
     this.#history();
   }
@@ -421,11 +414,11 @@ export class Play {
     });
     on('when', 'change', () => this.#look());
     on('now', 'click', () => { this.#present(); this.#history(); });
-    on('rewind', 'click', () => this.#rewind());
+    sure(byID('rewind'), 'Forget all after it?', () => this.#rewind());
     on('share', 'click', () => this.#share());
     on('save', 'click', () => this.#save());
     on('leave-game', 'click', async () => { if (await this.#ask('/game/leave')) this.#end(''); });
-    on('end-game', 'click', () => this.#ask('/game/end'));
+    sure(byID('end-game'), 'End it for all?', () => this.#ask('/game/end'));
     on('computes', 'change', ({ target }) => {
       localStorage.setItem(MODE, target.checked ? 'edits' : 'cells');
       this.#watch();

@@ -50,6 +50,17 @@ export function onSubmit(form, work) {
   });
 }
 
+/** For what cannot be undone: the first click asks, a second one acts. @param {HTMLButtonElement} button @param {string} question @param {() => void} act */
+export function sure(button, question, act) {
+  const text = button.textContent;
+  const back = () => { button.textContent = text; };
+  button.addEventListener('blur', back);
+  button.addEventListener('click', () => {
+    if (button.textContent === question) act();
+    button.textContent = button.textContent === question ? text : question;
+  });
+}
+
 /** What went wrong, for people. @param {unknown} error */
 export function explain(error) {
   if (error instanceof CallError) return error.message;
@@ -77,7 +88,7 @@ export function legible(colour) {
   const dark = matchMedia('(prefers-color-scheme: dark)').matches;
   const channels = [colour >> 16, colour >> 8 & 255, colour & 255];
   const light = (channels[0] * 3 + channels[1] * 6 + channels[2]) / 2550;
-  const mend = (/** @type {number} */ c) => dark && light < 0.3 ? c + (255 - c) * (0.3 - light) * 2 : !dark && light > 0.65 ? c * (1.65 - light) : c;
+  const mend = (/** @type {number} */ c) => dark && light < 0.45 ? c + (255 - c) * (0.45 - light) * 1.3 : !dark && light > 0.65 ? c * (1.65 - light) : c;
   return channels.reduce((sum, c) => sum * 256 + Math.round(mend(c)), 0);
 }
 

@@ -160,6 +160,9 @@ func TestScreenshots(t *testing.T) {
 	for _, p := range []*page{bob, mio} {
 		p.enter(id)
 	}
+	for p, colour := range map[*page]string{ada: "#159a6c", bob: "#d9482b", mio: "#5a5fd8"} {
+		p.eval(`document.getElementById('color').value = `+quote(colour)+`; document.getElementById('color').dispatchEvent(new Event('change'))`, nil)
+	}
 	soup := func(p *page, x, y, side int) {
 		p.eval(fmt.Sprintf(`
 			let seed = %d;

@@ -176,6 +176,8 @@ func TestShareLink(t *testing.T) {
 	bob.until(`!document.getElementById('speed').disabled`)
 	bob.click(`[data-drawer=more]`)
 	bob.click(`#end-game`)
+	bob.until(`document.getElementById('end-game').textContent === 'End it for all?'`)
+	bob.click(`#end-game`)
 	bob.until(`document.getElementById('lobby-note').textContent === 'The game has ended.'`)
 
 	gone := s.guest("Gus", "")
