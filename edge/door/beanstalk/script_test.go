@@ -25,7 +25,11 @@ import (
 	"gosper/edge/module"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// Goal: no goroutine stays. gnet starts two for the life of the process.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
+		goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"))
+}
 
 // noFunctions is the dispatcher of an engine whose only door calls no functions.
 type noFunctions struct{ module.Dispatcher }
