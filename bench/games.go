@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -262,7 +265,7 @@ func (b *gamesBench) crowd(ctx context.Context, n int) error {
 	return nil
 }
 
-// buckets is a histogram of the server: counts by upper bound in seconds.
+// buckets is a histogram of the server: how many values are at most so many seconds.
 type buckets map[float64]float64
 
 // lateness reads how late the ticks of all games were.
@@ -273,18 +276,20 @@ func (b *gamesBench) lateness(ctx context.Context) (buckets, error) {
 	}
 	all := buckets{}
 	for line := range strings.Lines(string(text)) {
-		rest, ok := strings.CutPrefix(line, `gosper_game_tick_lateness_seconds_bucket{vmrange="`)
+		rest, ok := strings.CutPrefix(line, `gosper_game_tick_lateness_seconds_bucket{le="`)
 		if !ok {
 			continue
 		}
-		bounds, count, _ := strings.Cut(strings.TrimSpace(rest), `"} `)
-		_, upper, _ := strings.Cut(bounds, "...")
-		most, err1 := strconv.ParseFloat(upper, 64)
+		bound, count, _ := strings.Cut(strings.TrimSpace(rest), `"} `)
+		most, err1 := strconv.ParseFloat(bound, 64) // "+Inf" too
 		n, err2 := strconv.ParseFloat(count, 64)
 		if err1 != nil || err2 != nil {
 			return nil, fmt.Errorf("metric %.100q", line)
 		}
 		all[most] = n
+	}
+	if len(all) == 0 {
+		return nil, errors.New("the server has no histogram of the lateness of ticks")
 	}
 	return all, nil
 }
@@ -298,24 +303,21 @@ func (h buckets) since(before buckets) buckets {
 	return d
 }
 
-// quantile returns the upper bound of the bucket that holds the share q.
+// quantile returns the value below which the share q lies, taking the values of a bucket as spread evenly over it.
 func (h buckets) quantile(q float64) float64 {
-	total, result := 0.0, 0.0
-	for _, n := range h {
-		total += n
-	}
-	for most := range h { // the smallest bound with at least that share at or below it
-		below := 0.0
-		for other, n := range h {
-			if other <= most {
-				below += n
+	bounds := slices.Sorted(maps.Keys(h))
+	want := q * h[bounds[len(bounds)-1]]
+	below, from := 0.0, 0.0
+	for _, most := range bounds {
+		if h[most] >= want && h[most] > below {
+			if math.IsInf(most, 1) {
+				return from
 			}
+			return from + (most-from)*(want-below)/(h[most]-below)
 		}
-		if below >= q*total && (result == 0 || most < result) {
-			result = most
-		}
+		below, from = h[most], most
 	}
-	return result
+	return from
 }
 
 // syncTime is what a small write with fsync takes on the disk of the server's data.
