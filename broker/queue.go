@@ -68,17 +68,17 @@ func (o QueueOptions) WithDefaults() QueueOptions {
 func (o QueueOptions) Validate() error {
 	switch {
 	case o.MaxJob < 0 || o.MaxJob > MaxValue:
-		return fmt.Errorf("MaxJob must be between 0 and %d", MaxValue)
+		return fmt.Errorf("field MaxJob must be between 0 and %d", MaxValue)
 	case o.MaxTubes < 0:
-		return errors.New("MaxTubes must not be negative")
+		return errors.New("field MaxTubes must not be negative")
 	case o.Cache < 0:
-		return errors.New("Cache must not be negative")
+		return errors.New("field Cache must not be negative")
 	case o.Limits.Jobs < 0:
-		return errors.New("Limits.Jobs must not be negative")
+		return errors.New("field Limits.Jobs must not be negative")
 	}
 	for name, l := range o.Tubes {
 		if l.Jobs < 0 {
-			return fmt.Errorf("Tubes[%q].Jobs must not be negative", name)
+			return fmt.Errorf("field Tubes[%q].Jobs must not be negative", name)
 		}
 	}
 	return nil

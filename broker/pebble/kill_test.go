@@ -77,7 +77,7 @@ func runAndKill(t *testing.T, dir string, round int) [killWorkers]progress {
 		}
 		var i int
 		var p progress
-		if n, _ := fmt.Sscan(lines.Text(), &i, &p.Created, &p.Deleted, &p.Taken, &p.Top); n == 5 {
+		if n, _ := fmt.Sscan(lines.Text(), &i, &p.Created, &p.Deleted, &p.Taken, &p.Top, &p.Put, &p.Done); n == 7 {
 			reports[i] = p
 		}
 	}
@@ -102,7 +102,7 @@ func runChild(dir string) {
 	for i := range killWorkers {
 		w := &worker{name: childName(round, i)}
 		w.told = func(p progress) {
-			_, _ = io.WriteString(os.Stdout, fmt.Sprintln(i, p.Created, p.Deleted, p.Taken, p.Top, "."))
+			_, _ = io.WriteString(os.Stdout, fmt.Sprintln(i, p.Created, p.Deleted, p.Taken, p.Top, p.Put, p.Done, "."))
 		}
 		wait.Go(func() {
 			if err := w.run(db, &stop); err != nil {

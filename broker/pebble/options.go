@@ -75,20 +75,20 @@ func (o Options) withDefaults() Options {
 func (o Options) Validate() error {
 	switch {
 	case o.Cache < 0:
-		return errors.New("Cache must not be negative")
+		return errors.New("field Cache must not be negative")
 	case o.MemTable < 0 || o.MemTable > 1<<30:
-		return errors.New("MemTable must be between 0 and 1 GiB")
+		return errors.New("field MemTable must be between 0 and 1 GiB")
 	case o.CommitTimeout < 0:
-		return errors.New("CommitTimeout must not be negative")
+		return errors.New("field CommitTimeout must not be negative")
 	case o.Queue < 0:
-		return errors.New("Queue must not be negative")
+		return errors.New("field Queue must not be negative")
 	case o.HistoryMemory < 0:
-		return errors.New("HistoryMemory must not be negative")
+		return errors.New("field HistoryMemory must not be negative")
 	case o.HistoryIdle < 0:
-		return errors.New("HistoryIdle must not be negative")
+		return errors.New("field HistoryIdle must not be negative")
 	}
 	if err := o.Jobs.Validate(); err != nil {
-		return fmt.Errorf("Jobs: %w", err)
+		return fmt.Errorf("field Jobs: %w", err)
 	}
 	return nil
 }

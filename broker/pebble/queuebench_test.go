@@ -253,3 +253,41 @@ func TestReserveSteps(t *testing.T) {
 		t.Errorf("%d steps in %d refills for %d jobs", steps, refills, passed)
 	}
 }
+
+// TestPutSyncs counts the fsyncs that pass during each put of 256 producers: the one under way, its own, and a third for
+// one in a hundred at most. That bounds the time of a put by that of the disk.
+func TestPutSyncs(t *testing.T) {
+	disk := &slowSync{FS: vfs.NewMem(), delay: time.Millisecond}
+	db := open(t, "db", Options{FS: disk})
+	const producers, each = 256, 20
+	var mu sync.Mutex
+	var passed []int64
+	before := disk.count.Load()
+	var wait sync.WaitGroup
+	for range producers {
+		wait.Go(func() {
+			done := make(chan error, 1)
+			for range each {
+				start := disk.count.Load()
+				var end int64
+				db.Queue().Put("tube", make([]byte, 128), broker.PutOptions{}, func(_ uint64, err error) {
+					end = disk.count.Load()
+					done <- err
+				})
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				passed = append(passed, end-start)
+				mu.Unlock()
+			}
+		})
+	}
+	wait.Wait()
+	slices.Sort(passed)
+	syncs, p99 := disk.count.Load()-before, passed[len(passed)*99/100]
+	t.Logf("%d fsyncs for %d puts; p99 %d fsyncs a put, at most %d", syncs, len(passed), p99, passed[len(passed)-1])
+	if p99 > 3 || syncs*16 > producers*each {
+		t.Errorf("%d fsyncs for %d puts; p99 %d fsyncs a put", syncs, len(passed), p99)
+	}
+}

@@ -21,6 +21,8 @@ type progress struct {
 	Deleted int // records 0 … Deleted-1 were deleted again
 	Taken   int // nonces 0 … Taken-1 were made and taken
 	Top     int // offset of the last message
+	Put     int // jobs 0 … Put-1 were put
+	Done    int // jobs 0 … Done-1 were reserved in order and deleted
 }
 
 // worker is one goroutine of the workload.
@@ -61,7 +63,8 @@ func (w *worker) run(db *DB, stop *atomic.Bool) error {
 	return nil
 }
 
-// step makes record i, deletes record i-3, makes and takes nonce i, and publishes message i.
+// step makes record i, deletes record i-3, makes and takes nonce i, publishes message i, and puts job i and finishes job
+// i-3.
 func (w *worker) step(db *DB, i int) error {
 	ctx := context.Background()
 	text := fmt.Appendf(nil, "%s %d", w.name, i)
@@ -87,6 +90,65 @@ func (w *worker) step(db *DB, i int) error {
 		return err
 	}
 	w.acked(func(p *progress) { p.Top = int(at.Offset) })
+	return w.work(db.Queue(), i)
+}
+
+func (w *worker) work(q *Queue, i int) error {
+	o := broker.PutOptions{TTR: time.Hour}
+	if err := wait(func(done func(error)) {
+		q.Put(w.name, fmt.Append(nil, i), o, func(_ uint64, err error) { done(err) })
+	}); err != nil {
+		return err
+	}
+	w.acked(func(p *progress) { p.Put = i + 1 })
+	if i < 3 {
+		return nil
+	}
+	job, err := reserveNow(q, w.name)
+	if err != nil {
+		return err
+	}
+	if string(job.Body) != fmt.Sprint(i-3) {
+		return fmt.Errorf("job %q came instead of %d", job.Body, i-3)
+	}
+	if err := wait(func(done func(error)) { q.Delete(job.ID, job.Lease, done) }); err != nil {
+		return err
+	}
+	w.acked(func(p *progress) { p.Done = i - 2 })
+	return nil
+}
+
+// reserveNow reserves a job that is ready.
+func reserveNow(q *Queue, tube string) (job broker.Job, err error) {
+	err = wait(func(done func(error)) {
+		q.Reserve(broker.Reservation{Tubes: []string{tube}, Got: func(j broker.Job, err error) {
+			job = j
+			done(err)
+		}})
+	})
+	return job, err
+}
+
+// verifyJobs drains the worker's tube: the jobs that must be there are, in order, and no other.
+func (w *worker) verifyJobs(db *DB, before, after progress) error {
+	next := -1
+	for {
+		job, err := reserveNow(db.Queue(), w.name)
+		if errors.Is(err, broker.ErrNotFound) {
+			break
+		}
+		var n int
+		if _, scan := fmt.Sscan(string(job.Body), &n); err != nil || scan != nil || next >= 0 && n != next {
+			return fmt.Errorf("%s: job %q came, want %d, %w", w.name, job.Body, next, err)
+		}
+		if next < 0 && (n < before.Done || n > after.Done+1) {
+			return fmt.Errorf("%s: the first job is %d: %+v %+v", w.name, n, before, after)
+		}
+		next = n + 1
+	}
+	if before.Put > after.Done+1 && next < before.Put || next > after.Put+1 {
+		return fmt.Errorf("%s: jobs end before %d: %+v %+v", w.name, next, before, after)
+	}
 	return nil
 }
 
@@ -104,7 +166,7 @@ func publishWait(b broker.Bus, subject string, data []byte, keep broker.Keep) (b
 // verify checks a database that came back from a crash. before was acknowledged when the crash began, after when it was
 // over; what lies between may be there or not.
 func (w *worker) verify(db *DB, before, after progress, epoch uint64) error {
-	if err := w.verifyRecords(db, before, after); err != nil {
+	if err := errors.Join(w.verifyRecords(db, before, after), w.verifyJobs(db, before, after)); err != nil {
 		return err
 	}
 	for i := max(0, before.Taken-100); i < before.Taken; i++ {
