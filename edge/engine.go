@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,9 @@ type Engine struct {
 	cancel    context.CancelFunc
 	stopping  <-chan struct{} // its channel
 	workers   sync.WaitGroup
+
+	// owned by the goroutine that ticks
+	calm calm
 
 	// atomic
 	lastID   atomic.Uint64
@@ -369,6 +373,9 @@ func (e *Engine) tick() {
 			e.finish(ErrStalled)
 		}
 		l.askTick(now, at)
+	}
+	if e.calm.over(now, e.sessions.Load()) {
+		go debug.FreeOSMemory()
 	}
 }
 

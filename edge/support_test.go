@@ -305,7 +305,6 @@ type server struct {
 	*edge.Engine
 	bus *fakeBus
 	mod *fakeModule
-	ws  *websocket.Door
 	web net.Listener // upgrades nothing: what connects is adopted as a websocket at once
 }
 
