@@ -111,11 +111,12 @@ func quick() BuildingKinds {
 func TestBuildingFinishes(t *testing.T) {
 	b := newBuilders(t, quick())
 	b.site.fails = 2 // it is tried again
-	one, other := b.play("0", "Ann", ""), b.play("0", "Bob", "")
+	b.play("0", "Ann", "")
+	other := b.play("0", "Bob", "")
 	two := b.connect()
 	two.must("/user/loginUnique", `{"unique_id":"device-0Ann"}`, nil)
 	var made buildingOut
-	one = b.connect()
+	one := b.connect()
 	one.must("/user/loginUnique", `{"unique_id":"device-0Ann"}`, nil)
 	one.must("/building/upgrade", `{"body_id":"7/0","kind":"house","x":3,"y":4}`, &made)
 	if made.Target != 1 || made.Level != 0 || made.Ends-made.Starts != 20 {
