@@ -60,7 +60,7 @@ export class Lobby {
 
   async #enter(id) {
     try {
-      await this.#play.open(id);
+      if (!await this.#play.open(id)) return;
       this.#show(id);
       byID('board').focus();
     } catch (error) {

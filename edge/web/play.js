@@ -29,6 +29,7 @@ export class Play {
   #known = { at: 0, generation: 0 }; // when the node was known to be where
   #samples = [];
   #retry = 0;
+  #opened = 0; // calls of open
   #moving = 0; // timer
   #watched = 'cells'; // the mode asked for
   #computing = false; // a frame of it is asked for
@@ -67,10 +68,12 @@ export class Play {
   /** Where the middle of a cell is in the window. */
   placeOf(x, y) { return this.#board.placeOf(x, y); }
 
-  /** Joins a game and shows it; throws what the node refuses. */
+  /** Joins a game and shows it; throws what the node refuses. False when another one was opened meanwhile. */
   async open(id) {
     this.close();
+    const turn = ++this.#opened;
     const { game } = await this.#join(id);
+    if (turn !== this.#opened) return false;
     this.#id = id;
     this.#index = 0;
     this.#samples = [];
@@ -79,6 +82,7 @@ export class Play {
     this.#follow();
     byID('board-note').textContent = this.#me ? '' : 'You are watching: the game has no place left.';
     await this.#watch();
+    return true;
   }
 
   /** Stops watching; the player stays in the game. */
@@ -330,6 +334,8 @@ export class Play {
     if (!grid || document.hidden) return;
     this.#samples.push(grid.populations());
     if (this.#samples.length > SAMPLES) this.#samples.shift();
+    const { asked, mismatches } = this.#follower;
+    byID('stream-facts').textContent = `${mismatches} hashes did not agree, ${asked} snapshots were asked for again.`;
     if (byID('players-drawer').hidden) return;
     const now = this.#samples.at(-1);
     if (grid.owners) for (const item of byID('players').children) item.querySelector('.cells').textContent = now[item.dataset.number]?.toLocaleString() ?? '';
@@ -412,6 +418,7 @@ export class Play {
       this.#describeGame(this.#game);
       this.#watch();
     });
+    on('when', 'input', ({ target }) => { byID('when-text').textContent = `Generation ${target.value}`; });
     on('when', 'change', () => this.#look());
     on('now', 'click', () => { this.#present(); this.#history(); });
     sure(byID('rewind'), 'Forget all after it?', () => this.#rewind());

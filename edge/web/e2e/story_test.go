@@ -185,6 +185,18 @@ func TestShareLink(t *testing.T) {
 	gone.until(`document.getElementById('lobby-note').textContent.includes('no such game')`)
 }
 
+// other is JavaScript that makes `other`, a connection beside that of the page, of a guest of its own.
+func other(name string) string {
+	return `
+		const { Connection } = await import('/gosper.js');
+		const other = new Connection();
+		other.open();
+		await other.ready();
+		other.clientCode = (await other.call('/user/clientCode')).clientCode;
+		await other.call('/user/loginUnique', { unique_id: '0123456789abcdef0123456789abcdef' });
+		await other.call('/user/enterWorld', { world: '0', name: ` + quote(name) + ` });`
+}
+
 // Goal: a large board stays smooth. Method: a soup of 1024 by 1024 cells runs at 10 generations a second while the view moves
 // at every frame; the time that the page itself spends on a frame is measured.
 func TestSmooth(t *testing.T) {
@@ -193,13 +205,17 @@ func TestSmooth(t *testing.T) {
 	}
 	s := newServer(t)
 	p := s.guest("Ada", "")
-	p.create("ocean", map[string]string{"width": "1024", "height": "1024", "interval": "125"})
-	p.eval(`
-		for (let top = 0; top < 1024; top += 64) {
+	id := p.create("ocean", map[string]string{"width": "1024", "height": "1024", "interval": "125"})
+	p.eval(other("Max")+`
+		const { formatRLE } = await import('/patterns.js');
+		await other.call('/game/join', { game: `+quote(id)+` });
+		for (let y = 0; y < 1024; y += 64) {
 			const cells = [];
-			for (let n = 0; n < 900; n++) cells.push([Math.floor(Math.random() * 1024), top + Math.floor(Math.random() * 64)]);
-			await gosper.draw(cells);
-		}`, nil)
+			for (let n = 0; n < 65536; n++) if (Math.random() < 0.3) cells.push([n % 1024, Math.floor(n / 1024)]);
+			await other.call('/game/pattern', { game: `+quote(id)+`, grid: 0, x: 0, y, text: formatRLE(cells) });
+		}
+		other.close();`, nil)
+	p.until(`gosper.report.population > 250000`)
 	p.click(`#run`)
 	p.until(`gosper.report.generation > 10`)
 	var spent struct{ Median, P99, Frames, Stalls float64 }
@@ -232,14 +248,7 @@ func TestLargeBoard(t *testing.T) {
 	s := newServer(t)
 	p := s.guest("Ada", "")
 	var id string
-	p.eval(`
-		const { Connection } = await import('/gosper.js');
-		const other = new Connection();
-		other.open();
-		await other.ready();
-		await other.call('/user/clientCode').then(({ clientCode }) => { other.clientCode = clientCode; });
-		await other.call('/user/loginUnique', { unique_id: '0123456789abcdef0123456789abcdef' });
-		await other.call('/user/enterWorld', { world: '0', name: 'Max' });
+	p.eval(other("Max")+`
 		const { game } = await other.call('/game/create', { name: 'space', interval: 100, persistent: true, grids: [{ width: 16384, height: 16384 }] });
 		await other.call('/game/cells', { game: game.id, grid: 0, cells: [[100, 100], [101, 100], [100, 101], [101, 101]] });
 		return game.id`, &id)
