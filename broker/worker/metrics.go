@@ -24,7 +24,7 @@ var panics = vm.NewCounter("gosper_worker_panics_total")
 // tubeMetrics are the metrics of one tube, shared by all runtimes of the process.
 type tubeMetrics struct {
 	running   *vm.Gauge
-	wait, run *vm.Histogram
+	wait, run *vm.PrometheusHistogram
 	results   [outcomes]*vm.Counter
 }
 
@@ -34,8 +34,8 @@ func (o outcome) String() string { return [outcomes]string{"done", "retry", "bur
 func newTubeMetrics(tube string) *tubeMetrics {
 	m := &tubeMetrics{
 		running: vm.GetOrCreateGauge(fmt.Sprintf("gosper_worker_running{tube=%q}", tube), nil),
-		wait:    vm.GetOrCreateHistogram(fmt.Sprintf("gosper_worker_wait_seconds{tube=%q}", tube)),
-		run:     vm.GetOrCreateHistogram(fmt.Sprintf("gosper_worker_run_seconds{tube=%q}", tube)),
+		wait:    vm.GetOrCreatePrometheusHistogram(fmt.Sprintf("gosper_worker_wait_seconds{tube=%q}", tube)),
+		run:     vm.GetOrCreatePrometheusHistogram(fmt.Sprintf("gosper_worker_run_seconds{tube=%q}", tube)),
 	}
 	for o := range outcomes {
 		m.results[o] = vm.GetOrCreateCounter(fmt.Sprintf("gosper_worker_jobs_total{tube=%q,result=%q}", tube, o.String()))
