@@ -38,9 +38,9 @@ func TestMetricsTable(t *testing.T) {
 	s := shared(t)
 	player := s.player(t, "w/ann/")
 	player.send("0000PUBLICx\r\n")
+	player.want("0000PUBLICann:x")
 	wait(t, "delivery", func() bool { return counter(t, "gosper_deliveries_total") > 0 })
 	player.send("000000EXIT\r\n")
-	player.want("0000PUBLICann:x")
 	player.rest()
 	missing := map[string]bool{}
 	for _, m := range edge.Metrics() {
