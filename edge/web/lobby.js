@@ -111,6 +111,7 @@ export class Lobby {
   #form(open) {
     byID('create-form').hidden = !open;
     byID('new-game').setAttribute('aria-expanded', String(open));
+    byID('talk').classList.toggle('folded', open);
     if (open) byID('create-form').elements.name.focus();
   }
 
@@ -120,6 +121,7 @@ export class Lobby {
       grids: [{ width: Number(width), height: Number(height), rule, topology, mode }],
     });
     this.#form(false);
+    byID('create-form').reset();
     await this.#enter(game.id);
   }
 }
