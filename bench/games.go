@@ -66,7 +66,7 @@ func runGames(ctx context.Context, r *Run) error {
 	r.Setting("watched_side", crowdSide)
 	r.Setting("watched_hz", float64(time.Second)/float64(crowdInterval))
 	r.Setting("watched_generation", crowdSettled)
-	r.Setting("generator_threads", 1)
+	r.Setting("generator_threads", crowdReaders)
 	for _, part := range []func(context.Context, *gamesBench) error{
 		func(ctx context.Context, b *gamesBench) error { return b.many(ctx, count) },
 		func(ctx context.Context, b *gamesBench) error { return b.crowd(ctx, crowd) },
@@ -172,8 +172,7 @@ func (b *gamesBench) many(ctx context.Context, n int) error {
 	if err := crowd.run(ctx, 3*time.Second); err != nil { // until all have their snapshot and the games run evenly
 		return err
 	}
-	crowd.begin(gamesInterval)
-	quiet := crowd.links[n].bytes
+	crowd.begin()
 	before, err := b.lateness(ctx)
 	if err != nil {
 		return err
@@ -198,7 +197,7 @@ func (b *gamesBench) many(ctx context.Context, n int) error {
 	}
 	b.r.Figure("lateness_p99_ms", 1000*after.since(before).quantile(0.99))
 	b.r.Figure("cores", (used-cpu).Seconds()/seconds)
-	b.r.Figure("edits_mode_bytes_per_s", float64(crowd.links[n].bytes-quiet)/seconds)
+	b.r.Figure("edits_mode_bytes_per_s", float64(crowd.quiet)/seconds)
 	b.r.Figure("games_bytes_per_s", float64(crowd.bytes)/seconds)
 	b.balance(crowd)
 	return nil
@@ -242,7 +241,7 @@ func (b *gamesBench) crowd(ctx context.Context, n int) error {
 	if err := crowd.run(ctx, 3*time.Second); err != nil {
 		return err
 	}
-	crowd.begin(crowdInterval)
+	crowd.begin()
 	cpu, err := cpuTime(b.node.pid())
 	if err != nil {
 		return err

@@ -2,31 +2,48 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gosper/protocol"
 )
 
-// gameCrowd is a number of websockets that watch games. It reads only the headers of frames: whether the cells are right
-// is a matter of tests. It belongs to one goroutine.
+// gameCrowd is a number of websockets that watch games, shared among readers. Between runs it belongs to one goroutine.
 type gameCrowd struct {
-	p     *poller
-	links []gameLink
-	buf   []byte
+	readers []*gameReader
+	links   int
+	crowdCounts
+}
 
-	// Since begin.
-	counting                       bool
+// crowdReaders is how many threads read: one would read more slowly than a server on two cores can write.
+const crowdReaders = 2
+
+// crowdCounts are what came since begin.
+type crowdCounts struct {
 	frames, bytes, missed, doubled uint64
+	quiet                          uint64 // bytes of links that do not get every generation
 	seen                           map[gameTick]*arrivals
+}
+
+// gameReader reads a share of the websockets. It reads only the headers of frames: whether the cells are right is a matter
+// of tests. It belongs to one goroutine.
+type gameReader struct {
+	p        *poller
+	links    []gameLink
+	buf      []byte
+	counting bool
+	crowdCounts
 }
 
 // gameLink is one watcher.
 type gameLink struct {
 	fd         int
 	rest       []byte
-	bytes      uint64
 	generation uint64
 	begun      bool // has a snapshot
 	cells      bool // gets every generation
@@ -52,46 +69,103 @@ func (b *gamesBench) watchers(ctx context.Context, messages []string) (*gameCrow
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPoller()
+	p, err := newPoller() // of the greetings
 	if err != nil {
 		return nil, err
 	}
+	defer p.close()
 	links, err := open(ctx, p, plan{addr: b.node.web, n: len(messages), greet: func(i int) greeter {
 		return &webGreeting{host: b.node.web, sub: subEnvelopes, nonce: nonces[i]}
 	}, opened: func(n int) { b.r.Step(0, "connecting %d of %d", n, len(messages)) }})
 	if err != nil {
-		p.close()
 		return nil, err
 	}
-	c := &gameCrowd{p: p, buf: make([]byte, readSize)}
-	for _, l := range links {
-		c.links = append(c.links, gameLink{fd: l.fd, rest: l.rest})
-	}
-	for i := range c.links {
-		frame := protocol.AppendMaskedFrame(nil, protocol.OpText, clientMask, []byte(messages[i]))
-		if n, err := writeNow(c.links[i].fd, frame); err != nil || n < len(frame) {
+	c := &gameCrowd{links: len(links)}
+	for range crowdReaders {
+		r := &gameReader{buf: make([]byte, readSize)}
+		if r.p, err = newPoller(); err != nil {
+			closeAll(links)
 			c.close()
-			return nil, fmt.Errorf("watcher %d: %d of %d bytes sent: %w", i, n, len(frame), err)
+			return nil, err
+		}
+		c.readers = append(c.readers, r)
+	}
+	for i, l := range links {
+		r := c.readers[i%crowdReaders]
+		err := p.control(unix.EPOLL_CTL_DEL, l.fd, 0, 0)
+		if err == nil {
+			err = r.p.add(l.fd, len(r.links), unix.EPOLLIN)
+		}
+		r.links = append(r.links, gameLink{fd: l.fd, rest: l.rest})
+		frame := protocol.AppendMaskedFrame(nil, protocol.OpText, clientMask, []byte(messages[i]))
+		if err == nil {
+			_, err = writeNow(l.fd, frame)
+		}
+		if err != nil {
+			closeAll(links[i+1:])
+			c.close()
+			return nil, fmt.Errorf("watcher %d: %w", i, err)
 		}
 	}
 	return c, nil
 }
 
 func (c *gameCrowd) close() {
-	for i := range c.links {
-		closeHard(c.links[i].fd)
+	for _, r := range c.readers {
+		for i := range r.links {
+			closeHard(r.links[i].fd)
+		}
+		r.p.close()
 	}
-	c.p.close()
 }
 
 // begin counts from now on.
-func (c *gameCrowd) begin(time.Duration) {
-	c.counting, c.frames, c.bytes, c.missed, c.doubled = true, 0, 0, 0, 0
-	c.seen = map[gameTick]*arrivals{}
+func (c *gameCrowd) begin() {
+	for _, r := range c.readers {
+		r.counting, r.crowdCounts = true, crowdCounts{seen: map[gameTick]*arrivals{}}
+	}
+}
+
+// run reads for a while and sums up what came since begin.
+func (c *gameCrowd) run(ctx context.Context, d time.Duration) error {
+	errs := make([]error, len(c.readers))
+	var all sync.WaitGroup
+	for i, r := range c.readers {
+		all.Go(func() { errs[i] = onThread(func() error { return r.run(ctx, d) }) })
+	}
+	all.Wait()
+	c.crowdCounts = crowdCounts{seen: map[gameTick]*arrivals{}}
+	for _, r := range c.readers {
+		c.add(&r.crowdCounts)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *crowdCounts) add(o *crowdCounts) {
+	c.frames += o.frames
+	c.bytes += o.bytes
+	c.missed += o.missed
+	c.doubled += o.doubled
+	c.quiet += o.quiet
+	for k, a := range o.seen {
+		have := c.seen[k]
+		if have == nil {
+			sum := *a
+			c.seen[k] = &sum
+			continue
+		}
+		have.count += a.count
+		if a.first.Before(have.first) {
+			have.first = a.first
+		}
+		if a.last.After(have.last) {
+			have.last = a.last
+		}
+	}
 }
 
 // run reads for a while.
-func (c *gameCrowd) run(ctx context.Context, d time.Duration) error {
+func (c *gameReader) run(ctx context.Context, d time.Duration) error {
 	for end := time.Now().Add(d); ctx.Err() == nil; {
 		left := time.Until(end)
 		if left <= 0 {
@@ -115,13 +189,12 @@ func (c *gameCrowd) run(ctx context.Context, d time.Duration) error {
 }
 
 // receive reads one socket. What is left of a frame is kept.
-func (c *gameCrowd) receive(l *gameLink) error {
+func (c *gameReader) receive(l *gameLink) error {
 	n, err := readNow(l.fd, c.buf)
 	if err != nil || n == 0 {
 		return err
 	}
 	now := time.Now()
-	l.bytes += uint64(n)
 	b := c.buf[:n]
 	if len(l.rest) > 0 {
 		l.rest = append(l.rest, b...)
@@ -143,7 +216,7 @@ func (c *gameCrowd) receive(l *gameLink) error {
 }
 
 // frame takes a whole frame from the start of b.
-func (c *gameCrowd) frame(l *gameLink, b []byte, now time.Time) (int, error) {
+func (c *gameReader) frame(l *gameLink, b []byte, now time.Time) (int, error) {
 	h, n, err := protocol.ParseFrameHeader(b)
 	if err != nil || n == 0 || uint64(len(b)-n) < h.Length {
 		return 0, err
@@ -166,7 +239,7 @@ func (c *gameCrowd) frame(l *gameLink, b []byte, now time.Time) (int, error) {
 }
 
 // grid counts a frame of a game.
-func (c *gameCrowd) grid(l *gameLink, payload []byte, now time.Time) error {
+func (c *gameReader) grid(l *gameLink, payload []byte, now time.Time) error {
 	h, _, err := protocol.ParseGridHeader(payload)
 	if err != nil {
 		return err
@@ -179,6 +252,7 @@ func (c *gameCrowd) grid(l *gameLink, payload []byte, now time.Time) error {
 		return nil
 	}
 	if !l.cells {
+		c.quiet += uint64(len(payload))
 		return nil
 	}
 	c.frames++
@@ -207,7 +281,7 @@ func (c *gameCrowd) lastArrivals(interval time.Duration) latencies {
 	var base time.Time
 	ticks := make([]gameTick, 0, len(c.seen))
 	for k, a := range c.seen {
-		if a.count == len(c.links) {
+		if a.count == c.links {
 			ticks = append(ticks, k)
 		}
 	}

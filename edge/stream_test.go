@@ -143,7 +143,7 @@ func (w *watcher) watch(g *game.Game, index int, mode protocol.WatchMode, view g
 	}
 	if w.kind == "ws" {
 		w.f = follow.NewFollower(mode, 0)
-		w.text(fmt.Sprintf(`{"route":"/game/watch","content":{"game":%q,"grid":%d,"mode":%q,"view":[%d,%d,%d,%d]}}`,
+		w.text(fmt.Sprintf(`{"route":"/game/watch","content":{"game":%q,"grid":%d,"mode":%q,"view":{"x":%d,"y":%d,"width":%d,"height":%d}}}`,
 			g.ID(), index, mode, view.X, view.Y, view.Width, view.Height))
 		return
 	}

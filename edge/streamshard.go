@@ -56,8 +56,8 @@ const (
 // Shares of a pass over streams, in bytes written. A write counts as writeCost bytes more than it holds, a look at a
 // watcher as lookCost, so that the time of a pass is bound whatever the frames are.
 const (
-	passShare  = 1 << 20
-	turnShare  = 256 << 10
+	passShare  = 4 << 20 // about 4 ms
+	turnShare  = 512 << 10
 	writeCost  = 2 << 10
 	lookCost   = 32
 	maxBacklog = 64 << 20 // bytes that may wait to be written to all watchers of a shard, beside the frame under way

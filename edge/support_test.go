@@ -191,7 +191,7 @@ func (f *fakeModule) watch(c *module.Call) module.Reply {
 	var in struct {
 		Game, Mode string
 		Grid       int
-		View       [4]int
+		View       grid.Rect
 	}
 	if err := json.Unmarshal(c.Content, &in); err != nil {
 		return module.Reply{Status: protocol.StatusInvalid}
@@ -204,7 +204,7 @@ func (f *fakeModule) watch(c *module.Call) module.Reply {
 		c.Session.Unwatch(id, in.Grid)
 		return module.Reply{}
 	}
-	s := game.Stream{Grid: in.Grid, View: grid.Rect{X: in.View[0], Y: in.View[1], Width: in.View[2], Height: in.View[3]}}
+	s := game.Stream{Grid: in.Grid, View: in.View}
 	switch in.Mode {
 	case "edits":
 		s.Mode = protocol.WatchEdits

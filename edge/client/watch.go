@@ -81,10 +81,17 @@ func gameID(n uint64) string {
 
 // watchRequest is the content of /game/watch and /game/unwatch.
 type watchRequest struct {
-	Game string    `json:"game"`
-	Grid uint16    `json:"grid"`
-	Mode string    `json:"mode,omitempty"`
-	View *[4]int32 `json:"view,omitempty"`
+	Game string     `json:"game"`
+	Grid uint16     `json:"grid"`
+	Mode string     `json:"mode,omitempty"`
+	View *watchView `json:"view,omitempty"`
+}
+
+type watchView struct {
+	X      int32 `json:"x"`
+	Y      int32 `json:"y"`
+	Width  int32 `json:"width"`
+	Height int32 `json:"height"`
 }
 
 // description is what a follower of a text stream needs of the answer of /game/stats.
@@ -131,8 +138,8 @@ func (c *Client) Watch(ctx context.Context, game string, index uint16, o WatchOp
 // ask has the server send the stream from a snapshot on.
 func (w *Watch) ask(ctx context.Context, l *link) error {
 	in := watchRequest{Game: gameID(w.name.game), Grid: w.name.grid, Mode: w.opts.Mode.String()}
-	if v := w.opts.View; w.opts.Mode == protocol.WatchView {
-		in.View = &[4]int32{v.X, v.Y, v.Width, v.Height}
+	if w.opts.Mode == protocol.WatchView {
+		in.View = (*watchView)(&w.opts.View)
 	}
 	if l.line {
 		if err := w.describe(ctx, l); err != nil {

@@ -22,11 +22,14 @@ func (Commands) watch(s *edge.Session, payload []byte) (breach string) {
 	b := append(gridContent(w.GridName), `,"mode":"`...)
 	b = append(append(b, w.Mode.String()...), '"')
 	if w.Mode == protocol.WatchView {
-		b = append(b, `,"view":`...)
-		for i, v := range [4]int32{w.View.X, w.View.Y, w.View.Width, w.View.Height} {
-			b = strconv.AppendInt(append(b, "[,,,"[i]), int64(v), 10)
-		}
-		b = append(b, ']')
+		b = append(b, `,"view":{"x":`...)
+		b = strconv.AppendInt(b, int64(w.View.X), 10)
+		b = append(b, `,"y":`...)
+		b = strconv.AppendInt(b, int64(w.View.Y), 10)
+		b = append(b, `,"width":`...)
+		b = strconv.AppendInt(b, int64(w.View.Width), 10)
+		b = append(b, `,"height":`...)
+		b = append(strconv.AppendInt(b, int64(w.View.Height), 10), '}')
 	}
 	s.Call(edge.Request{Route: routeWatch, Content: append(b, '}'), Quiet: true})
 	return ""
