@@ -151,7 +151,11 @@ func (c *consumer) settle(job broker.Job, err error) {
 	if err != nil {
 		c.runtime.log.Warn("worker: job failed", "tube", c.tube.Name, "job", job.ID, "try", job.Reserves, "then", result.String(), "error", err)
 	}
-	if err := <-done; err != nil && !errors.Is(err, broker.ErrClosed) {
+	switch err := <-done; {
+	case err == nil, errors.Is(err, broker.ErrClosed), errors.Is(err, broker.ErrBuried):
+	case errors.Is(err, broker.ErrNotFound):
+		c.runtime.log.Warn("worker: a job took longer than its lease, or was deleted", "tube", c.tube.Name, "job", job.ID)
+	default:
 		c.runtime.log.Error("worker: the end of a job was not stored; it will come again", "tube", c.tube.Name, "job", job.ID, "error", err)
 	}
 }

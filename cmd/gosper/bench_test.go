@@ -30,6 +30,8 @@ func TestScenarios(t *testing.T) {
 		{[]string{"echo", "--against", "gnet"}, []string{"line_per_s", "line_per_cpu_s", "line_allocs", "line_p50_us", "line_p99_us", "line_p999_us", "ws_per_cpu_s", "ws_allocs"},
 			[]string{"line_vs_gnet", "ws_vs_gnet"}, false},
 		{[]string{"fanout", "--against", "nats"}, []string{"single_deliveries_per_s", "joined_deliveries_per_s", "burst10k_p99_ms"}, []string{"vs_nats"}, false},
+		{[]string{"queue", "--against", "jetstream"}, []string{"put64_per_s", "put64_in_process_per_s", "syncs_per_put64", "cycle64_per_s", "put256_p99_vs_fsync", "aged_slowdown"},
+			[]string{"vs_jetstream_64", "put1_vs_fsync"}, false},
 		{[]string{"idle", "--against", "gnet"}, []string{"line_bytes", "ws_bytes", "cpu_us_per_conn_s", "start_ms"}, nil, true},
 	} {
 		t.Run(c.args[0], func(t *testing.T) {

@@ -73,7 +73,8 @@ func (n *Node) openStore() error {
 	}
 	db, err := pebble.Open(StoreFolder(n.options.Data), pebble.Options{
 		MinFree: uint64(n.options.FreeDisk), CommitTimeout: n.options.CommitTimeout, Log: n.log,
-		Jobs: broker.QueueOptions{MaxJob: n.options.Limits.JobBytes}})
+		Jobs: broker.QueueOptions{MaxJob: n.options.Limits.JobBytes,
+			Limits: broker.TubeLimits{Reserves: uint32(n.options.JobReserves), Timeouts: uint32(n.options.JobTimeouts)}}})
 	if err != nil {
 		return fmt.Errorf("data: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"net/url"
@@ -50,10 +51,11 @@ type Options struct {
 	FreeDisk      int64         // bytes of the disk below which nothing more is written
 	CommitTimeout time.Duration // a commit that takes longer is answered with an error
 
-	Mail          mailer.Options // SMTP, TLS, User, From, Site, Timeout; the rest is filled in at the start
-	SMTPPassword  Secret
-	BuildingsFile string // JSON; "": module.DefaultBuildings
-	MailWorkers   int    // e-mails sent at a time
+	Mail                     mailer.Options // SMTP, TLS, User, From, Site, Timeout; the rest is filled in at the start
+	SMTPPassword             Secret
+	BuildingsFile            string // JSON; "": module.DefaultBuildings
+	JobReserves, JobTimeouts int    // of one job, after which it is buried; 0 is no limit
+	MailWorkers              int    // e-mails sent at a time
 
 	LogLevel  slog.Level
 	LogFormat string // "text" or "json"
@@ -212,6 +214,8 @@ func (o *Options) checkRest() error {
 		return errors.New("loops: must be 0 to 64")
 	case o.DrainTimeout <= 0:
 		return errors.New("drain-timeout: must be positive")
+	case o.JobReserves < 0 || o.JobReserves > math.MaxUint32 || o.JobTimeouts < 0 || o.JobTimeouts > math.MaxUint32:
+		return errors.New("job-reserves, job-timeouts: must be 0 to 4294967295")
 	case o.FreeDisk <= 0:
 		return errors.New("free-disk: must be positive")
 	case o.CommitTimeout <= 0:

@@ -178,6 +178,9 @@ func (o *Options) bindFunctions(b *binder) {
 }
 
 func (o *Options) bindMail(b *binder) {
+	b.group = "Queue"
+	b.number(&o.JobReserves, "job-reserves", "a job that was reserved so often and comes back is buried; 0 is no limit")
+	b.number(&o.JobTimeouts, "job-timeouts", "a job whose lease ended so often without an answer is buried; 0 is no limit")
 	b.group = "E-mail"
 	b.text(&o.Mail.SMTP, "smtp-addr", "host:port of the SMTP server; empty: e-mails go to the folder outbox in the data folder, see gosper mail outbox")
 	b.text(&o.Mail.TLS, "smtp-tls", "starttls, tls (from the first byte) or none (trusted networks only)")
