@@ -90,7 +90,15 @@ func TestRegistrationByEmail(t *testing.T) {
 func (w *wire) await(route string) protocol.Envelope {
 	w.t.Helper()
 	for {
-		if e := w.envelope(); e.Route == route {
+		op, payload := w.frame()
+		if op != protocol.OpText {
+			continue // a ping
+		}
+		e, err := protocol.ParseEnvelope(payload)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if e.Route == route {
 			return e
 		}
 	}
