@@ -173,25 +173,8 @@ func (b *queueBench) turn(ctx context.Context) error {
 		return err
 	}
 	b.add("fsync_us", disk)
-	commits, err := b.node.metric("gosper_broker_commits_total")
-	if err != nil {
+	if err := b.compare(ctx, slice); err != nil {
 		return err
-	}
-	mine, err := b.measure(ctx, b.put64, "put64", slice)
-	if err != nil {
-		return err
-	}
-	after, err := b.node.metric("gosper_broker_commits_total")
-	if err != nil {
-		return err
-	}
-	b.add("syncs_per_put64", (after-commits)/float64(mine.done))
-	theirs, err := b.peerPuts(ctx, slice)
-	if err != nil {
-		return err
-	}
-	if theirs > 0 {
-		b.add("vs_"+b.peer.name+"_64", mine.perSecond()/theirs)
 	}
 	one, err := b.measure(ctx, b.put1, "put1", slice/2)
 	if err != nil {
@@ -206,6 +189,39 @@ func (b *queueBench) turn(ctx context.Context) error {
 	return b.cycles(ctx, slice)
 }
 
+// compare measures puts of 64 producers on both sides, which take turns several times within d: a disturbance of the
+// machine that lasts longer than one pass meets both.
+func (b *queueBench) compare(ctx context.Context, d time.Duration) error {
+	commits, err := b.node.metric("gosper_broker_commits_total")
+	if err != nil {
+		return err
+	}
+	mine, theirs := queueRun{lat: newLatencies()}, queueRun{lat: newLatencies()}
+	for range passes {
+		q, err := b.put64.run(ctx, d/passes)
+		if err != nil {
+			return fmt.Errorf("put64: %w", err)
+		}
+		mine.join(q)
+		if q, err = b.peerPuts(ctx, d/passes); err != nil {
+			return fmt.Errorf("%s: %w", b.peer.name, err)
+		}
+		theirs.join(q)
+	}
+	after, err := b.node.metric("gosper_broker_commits_total")
+	if err != nil {
+		return err
+	}
+	b.acknowledged += mine.done
+	b.addRun("put64", mine)
+	b.add("syncs_per_put64", (after-commits)/float64(mine.done))
+	if theirs.done > 0 {
+		b.add("peer.put64_per_s", theirs.perSecond())
+		b.add("vs_"+b.peer.name+"_64", mine.perSecond()/theirs.perSecond())
+	}
+	return nil
+}
+
 // measure runs puts of the node.
 func (b *queueBench) measure(ctx context.Context, l *queueLoad, name string, d time.Duration) (queueRun, error) {
 	q, err := l.run(ctx, d)
@@ -213,28 +229,25 @@ func (b *queueBench) measure(ctx context.Context, l *queueLoad, name string, d t
 		return q, fmt.Errorf("%s: %w", name, err)
 	}
 	b.acknowledged += q.done
-	b.add(name+"_per_s", q.perSecond())
-	b.add(name+"_p50_us", q.lat.quantile(0.5))
-	b.add(name+"_p99_us", q.lat.quantile(0.99))
+	b.addRun(name, q)
 	return q, nil
 }
 
-// peerPuts measures the peer's puts, 0 without one.
-func (b *queueBench) peerPuts(ctx context.Context, d time.Duration) (perSecond float64, err error) {
-	var q queueRun
+func (b *queueBench) addRun(name string, q queueRun) {
+	b.add(name+"_per_s", q.perSecond())
+	b.add(name+"_p50_us", q.lat.quantile(0.5))
+	b.add(name+"_p99_us", q.lat.quantile(0.99))
+}
+
+// peerPuts measures the peer's puts; nothing without one.
+func (b *queueBench) peerPuts(ctx context.Context, d time.Duration) (queueRun, error) {
 	switch {
 	case b.peerPut != nil:
-		q, err = b.peerPut.run(ctx, d)
+		return b.peerPut.run(ctx, d)
 	case b.jet != nil:
-		q, err = b.jet.run(ctx, queueMany, b.body, d)
-	default:
-		return 0, nil
+		return b.jet.run(ctx, queueMany, b.body, d)
 	}
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", b.peer.name, err)
-	}
-	b.add("peer.put64_per_s", q.perSecond())
-	return q.perSecond(), nil
+	return queueRun{}, nil
 }
 
 func (b *queueBench) cycles(ctx context.Context, d time.Duration) error {

@@ -63,6 +63,14 @@ type queueRun struct {
 
 func (q queueRun) perSecond() float64 { return float64(q.done) / q.seconds }
 
+// join adds another run of the same load.
+func (q *queueRun) join(o queueRun) {
+	q.done, q.seconds = q.done+o.done, q.seconds+o.seconds
+	if o.lat.h != nil {
+		q.lat.h.Merge(o.lat.h)
+	}
+}
+
 // run lets every connection work for d, and then waits for the answers that are owed.
 func (l *queueLoad) run(ctx context.Context, d time.Duration) (q queueRun, err error) {
 	q.lat = newLatencies()
