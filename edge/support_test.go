@@ -323,6 +323,7 @@ func start(t testing.TB, change func(*edge.Config)) *server {
 		Listeners: []edge.Listener{{Name: "line", Addr: "127.0.0.1:0", Door: lineDoor}},
 	}
 	cfg.Limits.ChatRate, cfg.Limits.CallRate, cfg.Limits.DrainSpread = 0, 0, 100*time.Millisecond
+	cfg.Limits.Heartbeat = time.Hour // pings come in tests that ask for them
 	if change != nil {
 		change(&cfg)
 	}
@@ -372,7 +373,7 @@ func shared(t testing.TB) *server {
 		bus := newBus()
 		s := &server{bus: bus, mod: &fakeModule{bus: bus, hold: make(chan struct{}), sessions: map[uint64]module.Session{}}}
 		lim := edge.DefaultLimits()
-		lim.ChatRate, lim.CallRate = 0, 0
+		lim.ChatRate, lim.CallRate, lim.Heartbeat = 0, 0, time.Hour
 		var err error
 		s.Engine, err = edge.Start(edge.Config{
 			Loops: 2, Limits: lim, Bus: bus, Dispatcher: s.mod,

@@ -42,9 +42,9 @@ const (
 
 // Bounds of the protocol's text.
 const (
-	BeanstalkLine   = 224           // bytes of a command line, CR LF included
-	BeanstalkTube   = 200           // bytes of a tube's name
-	BeanstalkJob    = 1<<16 - 1     // default of the largest job body in bytes
+	BeanstalkLine   = 224       // bytes of a command line, CR LF included
+	BeanstalkTube   = 200       // bytes of a tube's name
+	BeanstalkJob    = 1<<16 - 1 // default of the largest job body in bytes
 	beanstalkMaxU32 = math.MaxUint32
 )
 

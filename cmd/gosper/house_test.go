@@ -46,12 +46,14 @@ var topLevel = []string{
 
 // sleepers are the test files that may call time.Sleep, with the reason why no condition can be waited for.
 var sleepers = map[string]string{
-	"broker/pebble/faults_test.go":   "the fault is a disk that takes its time",
-	"broker/pebble/powercut_test.go": "looks at the progress of workers that nobody may wake",
-	"edge/fault_test.go":             "clients that dribble one byte at a time, and pieces that should be read apart",
-	"edge/hub_test.go":               "a publisher that must not drown the loop it measures",
-	"edge/support_test.go":           "the one loop of these tests that waits for a condition",
-	"edge/websocket_test.go":         "lets the kernel hand over some pieces alone; the answers must be the same either way",
+	"broker/pebble/faults_test.go":     "the fault is a disk that takes its time",
+	"broker/pebble/powercut_test.go":   "looks at the progress of workers that nobody may wake",
+	"broker/pebble/queuecrash_test.go": "polls until delays of some milliseconds have ended",
+	"broker/pebble/queuemodel_test.go": "waits for a queue at rest, which is no event of its own",
+	"edge/fault_test.go":               "clients that dribble one byte at a time, and pieces that should be read apart",
+	"edge/hub_test.go":                 "a publisher that must not drown the loop it measures",
+	"edge/support_test.go":             "the one loop of these tests that waits for a condition",
+	"edge/websocket_test.go":           "lets the kernel hand over some pieces alone; the answers must be the same either way",
 }
 
 // source is one parsed Go file.

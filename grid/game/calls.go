@@ -137,6 +137,7 @@ func (g *Game) Step(ctx context.Context, user string, n int) (uint64, error) {
 		for range n {
 			g.step(now)
 		}
+		g.sendMarks()
 		generation := g.m.generation
 		g.snapshotIfDue(time.Since(now))
 		g.mark(now, func(err error) { answer <- stepped{generation, err} })

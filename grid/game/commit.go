@@ -292,6 +292,9 @@ func (g *Game) changed(before *Info) {
 	if now.State == Running && (before.State != Running || before.Interval != now.Interval) {
 		g.startTicking(time.Now())
 	}
+	if before.State == Running && now.State != Running {
+		g.sendMarks()
+	}
 	if before.State != now.State || before.Interval != now.Interval || before.Name != now.Name || before.Persistent != now.Persistent ||
 		before.Epoch != now.Epoch || before.Fault != now.Fault {
 		g.notice(NoticeState, "")

@@ -132,6 +132,18 @@ func (g *Game) emitMark(s Stream) {
 	g.emit(s, FrameMark, g.headerFor(s.Grid, protocol.GridTick, 0))
 }
 
+// sendMarks tells the watchers of edits where the game rests: while it runs they compute by themselves, and nothing else
+// would say at which generation it was paused or how far it was stepped.
+func (g *Game) sendMarks() {
+	for i := range g.plans {
+		for _, s := range g.plans[i].streams {
+			if s.Mode == protocol.WatchEdits {
+				g.emitMark(s)
+			}
+		}
+	}
+}
+
 func (g *Game) emitText(s Stream, kind FrameKind, cells []grid.Cell) {
 	l := protocol.GridLine{
 		GridName:   protocol.GridName{Game: g.id.String(), Grid: uint16(s.Grid)},

@@ -302,6 +302,36 @@ func TestQuietGameIsCheap(t *testing.T) {
 	})
 }
 
+// Goal: who watches edits, and so computes generations alone, is told where the game rests: when it is paused and after
+// steps, also when no edit changed a cell. Method: the last frame of each kind of stream under a fake clock.
+func TestEditsWatchersAreToldWhereItRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder()
+		w := newWorld(t, func(w *world) { w.sink = r })
+		g := w.create(CreateRequest{Interval: 100 * time.Millisecond})
+		for _, text := range []bool{false, true} {
+			must[Stream](t)(w.h.Watch(g.ID(), Stream{Mode: protocol.WatchEdits, Text: text}))
+		}
+		rests := func(when string) {
+			t.Helper()
+			synctest.Wait()
+			last := map[bool]uint64{}
+			for _, f := range r.frames {
+				last[f.Stream.Text] = f.Generation
+			}
+			if want := g.Info().Generation; last[false] != want || last[true] != want {
+				t.Errorf("%s: watchers are at %v, the game at %d", when, last, want)
+			}
+		}
+		mustDo(t, g.Start(ctx, "anna"))
+		time.Sleep(750 * time.Millisecond)
+		mustDo(t, g.Pause(ctx, "anna"))
+		rests("paused")
+		must[uint64](t)(g.Step(ctx, "anna", 3))
+		rests("stepped")
+	})
+}
+
 // Goal: views that show the same tiles are one stream, and their number is bounded. Method: a limit of 2.
 func TestViewsAreShared(t *testing.T) {
 	w := newWorld(t, func(w *world) { w.limits.Views, w.limits.TextCells = 2, 1000 })
