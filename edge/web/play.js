@@ -8,6 +8,8 @@ const INTERVALS = [5000, 2000, 1000, 500, 250, 125, 50, 25, 10]; // ms a generat
 const BEHIND = 250; // ms that a page which computes by itself stays behind the node, so that edits come in time
 const SAMPLE = 500; // ms between points of the chart
 const SAMPLES = 120;
+const WATCH_AGAIN = 1000; // ms after a watch that was refused or not answered
+const GONE = new Set([1001, 1200]); // statuses of a game that is no more
 const MOVE_WAIT = 80; // ms a view must rest before another part of a large board is asked for
 const MODE = 'gosper.mode'; // localStorage: 'edits' when this browser computes generations by itself
 
@@ -134,8 +136,18 @@ export class Play {
     try {
       await this.#node.call('/game/watch', { game: this.#id, grid: this.#index, mode: this.#watched, view });
     } catch (error) {
-      if (follower === this.#follower && !(error instanceof CallError && error.link)) this.#board.say(explain(error));
+      if (follower !== this.#follower) return;
+      if (!error.link) this.#board.say(explain(error));
+      if (!GONE.has(error.status)) this.#again(); // too many calls, or no answer; after a broken link resumed() is first
     }
+  }
+
+  /** Asks once more, unless frames have come meanwhile. */
+  #again() {
+    clearTimeout(this.#moving);
+    this.#moving = setTimeout(() => {
+      if (this.#node.state === 'open' && this.#follower && !this.#follower.synced) this.#watch();
+    }, WATCH_AGAIN);
   }
 
   /** Begins to follow the grid that is chosen. */
