@@ -3,7 +3,6 @@ package bench
 import (
 	"encoding/binary"
 	"fmt"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,8 +49,7 @@ func (r *fanReader) adopt(from *poller, links []link) error {
 
 // run serves the reader's sockets until stop, on a thread of its own.
 func (r *fanReader) run() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	ownThread()
 	defer close(r.finish)
 	for r.handle(50*time.Millisecond) == nil {
 	}

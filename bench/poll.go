@@ -207,14 +207,20 @@ func closeHard(fd int) {
 	unix.Close(fd)
 }
 
-// onThread runs f on a goroutine with a thread of its own, so that the loop's system calls do not make the scheduler
-// move other goroutines about, and waits for it.
+// onThread runs f on a goroutine with a thread of its own and waits for it. See ownThread.
 func onThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
+		ownThread()
 		done <- f()
 	}()
 	return <-done
+}
+
+// ownThread gives the goroutine a thread of its own until it ends, so that its system calls do not make the scheduler
+// move other goroutines about. The thread is one for batch work: when a byte of the server wakes it, it waits for its
+// turn and does not take the core from the server, as a client on another machine would not.
+func ownThread() {
+	runtime.LockOSThread()
+	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Policy: unix.SCHED_BATCH}, 0)
 }

@@ -289,7 +289,8 @@ func TestParseMemory(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		Parse([]byte(c.text), limits)
 		runtime.ReadMemStats(&after)
-		if got := after.TotalAlloc - before.TotalAlloc - uint64(len(c.text)); got > c.most && got < 1<<62 {
+		const others = 1 << 17 // what the runtime and its race detector allocate meanwhile
+		if got := after.TotalAlloc - before.TotalAlloc - uint64(len(c.text)); got > c.most+others && got < 1<<62 {
 			t.Errorf("%s: %d bytes for %d of input, at most %d are allowed", c.name, got, len(c.text), c.most)
 		}
 	}
