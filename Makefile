@@ -5,6 +5,7 @@ PKG     ?= ./...
 FUZZ    ?= 10s
 KILLS   ?= 50
 CUTS    ?= 2000
+FSYNCS  ?= 100
 ROUNDS  ?= 5
 ARGS    ?=
 
@@ -38,9 +39,9 @@ bench: ## load scenarios against a server of their own (ARGS='echo --json')
 e2e: ## the page in Chromium against the built binary
 	$(GO) test -count=1 $(ARGS) ./edge/web/e2e
 
-crash: ## tests that kill, cut and damage, again and again (KILLS=50 CUTS=2000)
-	GOSPER_CRASH_KILLS=$(KILLS) GOSPER_POWER_CUTS=$(CUTS) $(GO) test -count=1 -v -timeout 60m -run '^Test(Kill|KillUnderEdits|PowerCuts|PowerCutsControl)$$' ./broker/pebble ./edge/node ./grid/game
-	$(GO) test -count=$(ROUNDS) -timeout 30m -run 'Crash|Kill|Cut|Restart|Damage|Fault|Flipped|Disk' -skip '^Test(Kill|KillUnderEdits|PowerCuts|PowerCutsControl)$$' ./edge ./edge/client ./edge/node ./broker/... ./grid/game
+crash: ## tests that kill, cut and damage, again and again (KILLS=50 CUTS=2000 FSYNCS=100)
+	GOSPER_CRASH_KILLS=$(KILLS) GOSPER_POWER_CUTS=$(CUTS) GOSPER_FSYNC_KILLS=$(FSYNCS) $(GO) test -count=1 -v -timeout 60m -run '^Test(Kill|KillAtFsync|KillUnderEdits|PowerCuts|PowerCutsControl)$$' ./broker/pebble ./edge/node ./grid/game
+	$(GO) test -count=$(ROUNDS) -timeout 30m -run 'Crash|Kill|Cut|Restart|Damage|Fault|Flipped|Disk' -skip '^Test(Kill|KillAtFsync|KillUnderEdits|PowerCuts|PowerCutsControl)$$' ./edge ./edge/client ./edge/node ./broker/... ./grid/game
 
 soak: ## the concurrent packages ROUNDS times (default 5) with 1, 2 and 4 processors and the race detector
 	$(GO) test -race -short -count=$(ROUNDS) -cpu=1,2,4 -timeout 60m $$($(GO) list ./edge/... ./broker/... ./grid/game | grep -v '/edge/web/e2e$$')

@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +21,9 @@ const (
 	damageMessages = 40
 )
 
-// TestFlippedBits flips one bit in each file of a closed database in turn, at several places, and opens it: either it is
-// refused, or a read fails, or every answer is right. A record that is silently gone counts as wrong.
+// TestFlippedBits flips one bit in each file of a closed database in turn, at random places and inside rows of jobs,
+// timers and logs, and opens it: either it is refused, or a read fails, or every answer is right. A row that is silently
+// gone counts as wrong.
 func TestFlippedBits(t *testing.T) {
 	original := vfs.NewMem()
 	epoch := fillForDamage(t, original)
@@ -29,31 +31,79 @@ func TestFlippedBits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := readDamaged(t, copyOf(t, original), epoch); err != nil {
+		t.Fatalf("the undamaged copy: %v", err)
+	}
 	random := rand.New(rand.NewPCG(7, 7))
-	refused, failed, unharmed := 0, 0, 0
+	var seen outcomes
 	for _, name := range names {
 		for range 24 / slowdown {
-			disk := vfs.NewMem()
-			if _, err := vfs.Clone(original, disk, "db", "db"); err != nil {
-				t.Fatal(err)
-			}
-			at, size := flip(t, disk, "db/"+name, random)
-			if size == 0 {
-				break
-			}
-			switch err := readDamaged(t, disk, epoch); {
-			case errors.Is(err, errWrong):
-				t.Errorf("bit %d of %s (%d bytes): %v", at, name, size, err)
-			case errors.Is(err, errRefused):
-				refused++
-			case err != nil:
-				failed++
-			default:
-				unharmed++
-			}
+			seen.try(t, original, name, epoch, func(data []byte) int { return random.IntN(8 * len(data)) })
 		}
 	}
-	t.Logf("%d refused, %d noticed while reading, %d harmless, 0 wrong in %d files", refused, failed, unharmed, len(names))
+	t.Logf("anywhere in %d files: %+v", len(names), seen)
+	for _, text := range damageTexts {
+		var inside outcomes
+		for _, name := range names {
+			for range max(1, 4/slowdown) {
+				inside.try(t, original, name, epoch, func(data []byte) int { return bitIn(data, text, random) })
+			}
+		}
+		if inside.refused+inside.noticed == 0 {
+			t.Errorf("no damage inside %q was seen", text)
+		}
+		t.Logf("inside %q: %+v", text, inside)
+	}
+}
+
+// outcomes counts what came of flipped bits.
+type outcomes struct{ refused, noticed, harmless, wrong int }
+
+// try flips the bit that choose names in a copy of the disk and reads everything there.
+func (o *outcomes) try(t *testing.T, original *vfs.MemFS, name string, epoch uint64, choose func([]byte) int) {
+	t.Helper()
+	disk := copyOf(t, original)
+	at, size := flip(t, disk, "db/"+name, choose)
+	if size == 0 {
+		return
+	}
+	switch err := readDamaged(t, disk, epoch); {
+	case errors.Is(err, errWrong):
+		o.wrong++
+		t.Errorf("bit %d of %s (%d bytes): %v", at, name, size, err)
+	case errors.Is(err, errRefused):
+		o.refused++
+	case err != nil:
+		o.noticed++
+	default:
+		o.harmless++
+	}
+}
+
+func copyOf(t *testing.T, original *vfs.MemFS) *vfs.MemFS {
+	t.Helper()
+	disk := vfs.NewMem()
+	if _, err := vfs.Clone(original, disk, "db", "db"); err != nil {
+		t.Fatal(err)
+	}
+	return disk
+}
+
+// bitIn returns a bit of one of the places where data holds text; -1 when there is none.
+func bitIn(data []byte, text string, random *rand.Rand) int {
+	places := make([]int, 0, 8)
+	for from := 0; ; from++ {
+		i := bytes.Index(data[from:], []byte(text))
+		if i < 0 {
+			break
+		}
+		from += i
+		places = append(places, from)
+	}
+	if len(places) == 0 {
+		return -1
+	}
+	return 8*places[random.IntN(len(places))] + random.IntN(8*len(text))
 }
 
 func fillForDamage(t *testing.T, disk vfs.FS) (epoch uint64) {
@@ -79,6 +129,15 @@ func fillForDamage(t *testing.T, disk vfs.FS) (epoch uint64) {
 	if err := db.Registry().Set(ctx, "nonce", []byte("n"), time.Hour); err != nil {
 		t.Fatal(err)
 	}
+	fillDamagedJobs(t, db, 0)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// The second half stays in the log, where rows are not compressed: their texts are found there.
+	if db, err = Open("db", testOptions(t, Options{FS: disk})); err != nil {
+		t.Fatal(err)
+	}
+	fillDamagedJobs(t, db, 1)
 	epoch = db.bus.epoch
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
@@ -88,8 +147,8 @@ func fillForDamage(t *testing.T, disk vfs.FS) (epoch uint64) {
 
 func damageValue(i int) []byte { return []byte(strings.Repeat(fmt.Sprintf("value %d ", i*7919), 6)) }
 
-// flip changes one random bit of a file and returns its place; size 0 means that there was none.
-func flip(t *testing.T, disk *vfs.MemFS, name string, random *rand.Rand) (bit, size int) {
+// flip changes the bit of a file that choose names and returns its place; size 0 means that there was none.
+func flip(t *testing.T, disk *vfs.MemFS, name string, choose func([]byte) int) (bit, size int) {
 	t.Helper()
 	info, err := disk.Stat(name)
 	if err != nil {
@@ -107,7 +166,9 @@ func flip(t *testing.T, disk *vfs.MemFS, name string, random *rand.Rand) (bit, s
 	if err != nil {
 		t.Fatal(err)
 	}
-	bit = random.IntN(8 * len(data))
+	if bit = choose(data); bit < 0 {
+		return 0, 0
+	}
 	data[bit/8] ^= 1 << (bit % 8)
 	w, err := disk.Create(name, vfs.WriteCategoryUnspecified)
 	if err != nil {
@@ -142,6 +203,11 @@ func readDamaged(t *testing.T, disk vfs.FS, epoch uint64) error {
 	if fatal.Error() != "" {
 		return fatal
 	}
+	return errors.Join(readRows(db, epoch), readDamagedJobs(db), readDamagedTimers(db), readDamagedLog(db))
+}
+
+// readRows reads what fillForDamage wrote of the store, the registry and the bus.
+func readRows(db *DB, epoch uint64) error {
 	ctx := context.Background()
 	all, err := db.Store().List(ctx, "rec/", "", 2*damageRecords)
 	if err != nil {

@@ -59,28 +59,13 @@ func childName(round, i int) string { return fmt.Sprintf("k%d-%d", round, i) }
 // runAndKill returns what each worker of the child had been acknowledged when it was killed.
 func runAndKill(t *testing.T, dir string, round int) [killWorkers]progress {
 	t.Helper()
-	child := exec.Command(os.Args[0], "-test.run=^$")
-	child.Env = append(os.Environ(), childDir+"="+dir, fmt.Sprintf("%s_ROUND=%d", childDir, round))
-	child.Stderr = os.Stderr
-	out, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var reports [killWorkers]progress
+	child := childCommand(exec.Command(os.Args[0], "-test.run=^$"), dir, round)
 	var kill *time.Timer
-	for lines := bufio.NewScanner(out); lines.Scan(); {
+	reports := follow(t, child, func() {
 		if kill == nil { // the first report: it is up and running
 			kill = time.AfterFunc(time.Duration(rand.IntN(120_000))*time.Microsecond, func() { child.Process.Kill() })
 		}
-		var i int
-		var p progress
-		if n, _ := fmt.Sscan(lines.Text(), &i, &p.Created, &p.Deleted, &p.Taken, &p.Top, &p.Put, &p.Done); n == 7 {
-			reports[i] = p
-		}
-	}
+	})
 	_ = child.Wait() // it was killed, so this is an error
 	if kill == nil {
 		t.Fatal("the child ended before its first report")
@@ -88,10 +73,37 @@ func runAndKill(t *testing.T, dir string, round int) [killWorkers]progress {
 	return reports
 }
 
+// childCommand makes a command the victim.
+func childCommand(child *exec.Cmd, dir string, round int) *exec.Cmd {
+	child.Env = append(os.Environ(), childDir+"="+dir, fmt.Sprintf("%s_ROUND=%d", childDir, round))
+	child.Stderr = os.Stderr
+	return child
+}
+
+// follow starts a child and collects its reports until it has ended. It calls reported after each one.
+func follow(t *testing.T, child *exec.Cmd, reported func()) (reports [killWorkers]progress) {
+	t.Helper()
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); reported() {
+		var i int
+		var p progress
+		if n, _ := fmt.Sscan(lines.Text(), &i, &p.Created, &p.Deleted, &p.Taken, &p.Top, &p.Put, &p.Done); n == 7 {
+			reports[i] = p
+		}
+	}
+	return reports
+}
+
 // runChild is the victim: it works until it is killed and reports every acknowledgement in a line of its own, written
 // at once, so that the line outlives the process.
 func runChild(dir string) {
-	db, err := Open(dir, Options{MinFree: 1 << 20, MemTable: 512 << 10})
+	db, err := Open(dir, childOptions())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
