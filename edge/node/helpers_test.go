@@ -79,8 +79,9 @@ func (p *process) nonce(world, name, family string) string {
 // wire is a raw connection.
 type wire struct {
 	net.Conn
-	t *testing.T
-	r *bufio.Reader
+	t     *testing.T
+	r     *bufio.Reader
+	early [][]byte // binary messages that came while an envelope was awaited
 }
 
 func dial(t *testing.T, addr string) *wire {
@@ -91,7 +92,7 @@ func dial(t *testing.T, addr string) *wire {
 	}
 	t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(20 * time.Second))
-	return &wire{c, t, bufio.NewReader(c)}
+	return &wire{Conn: c, t: t, r: bufio.NewReader(c)}
 }
 
 // send writes bytes.
@@ -135,8 +136,19 @@ func (p *process) websocket() *wire {
 	return w
 }
 
-// frame reads one websocket frame.
+// frame returns the next frame, those first that envelope has set aside.
 func (w *wire) frame() (protocol.Opcode, []byte) {
+	w.t.Helper()
+	if len(w.early) > 0 {
+		b := w.early[0]
+		w.early = w.early[1:]
+		return protocol.OpBinary, b
+	}
+	return w.read()
+}
+
+// read reads the next frame.
+func (w *wire) read() (protocol.Opcode, []byte) {
 	w.t.Helper()
 	for n := 2; ; n++ {
 		b, err := w.r.Peek(n)
@@ -159,10 +171,16 @@ func (w *wire) frame() (protocol.Opcode, []byte) {
 	}
 }
 
-// envelope reads the next message.
+// envelope reads the next envelope. Grid frames may come at any time and are set aside, and pings need no answer in the
+// time of a test.
 func (w *wire) envelope() protocol.Envelope {
 	w.t.Helper()
-	op, payload := w.frame()
+	op, payload := w.read()
+	for ; op == protocol.OpBinary || op == protocol.OpPing; op, payload = w.read() {
+		if op == protocol.OpBinary {
+			w.early = append(w.early, payload)
+		}
+	}
 	if op != protocol.OpText {
 		w.t.Fatalf("frame %v %q", op, payload)
 	}

@@ -258,7 +258,9 @@ func TestConversationsOfBeanstalkd(t *testing.T) {
 		t.Skip("beanstalkd is not on the PATH")
 	}
 	for _, file := range scripts(t) {
-		if strings.HasPrefix(filepath.Base(file), "ours.") {
+		// beanstalkd 1.12 now and then sleeps over the end of a lease while another connection waits for the job, so
+		// the conversation that needs it can not be asked of it in every run.
+		if base := filepath.Base(file); strings.HasPrefix(base, "ours.") || base == "waiting.txt" {
 			continue
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) { play(t, file, startBeanstalkd(t, binary)) })
