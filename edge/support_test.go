@@ -427,6 +427,10 @@ func dial(t testing.TB, addr net.Addr) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newClient(t, c)
+}
+
+func newClient(t testing.TB, c net.Conn) *client {
 	t.Cleanup(func() { c.Close() })
 	return &client{t, c, bufio.NewReaderSize(c, 64<<10)}
 }
