@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,7 +63,7 @@ func serve(t testing.TB, queue broker.Queue, change func(*edge.Limits)) (*Door, 
 
 // talk is one run of a script: connections by letter, variables by number.
 type talk struct {
-	t     *testing.T
+	t     testing.TB
 	addr  string
 	conns map[byte]*side
 	vars  map[string]string
@@ -212,7 +213,7 @@ func (k *talk) step(text string) {
 }
 
 // play runs a script against a server.
-func play(t *testing.T, file, addr string) {
+func play(t testing.TB, file, addr string) {
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -258,14 +259,45 @@ func TestConversationsOfBeanstalkd(t *testing.T) {
 		t.Skip("beanstalkd is not on the PATH")
 	}
 	for _, file := range scripts(t) {
-		// beanstalkd 1.12 now and then sleeps over the end of a lease while another connection waits for the job, so
-		// the conversation that needs it can not be asked of it in every run.
-		if base := filepath.Base(file); strings.HasPrefix(base, "ours.") || base == "waiting.txt" {
+		if strings.HasPrefix(filepath.Base(file), "ours.") {
 			continue
 		}
-		t.Run(filepath.Base(file), func(t *testing.T) { play(t, file, startBeanstalkd(t, binary)) })
+		t.Run(filepath.Base(file), func(t *testing.T) { playOften(t, file, binary) })
 	}
 }
+
+// playOften plays a conversation against a new beanstalkd, five times at most: one run of waiting.txt in eight was seen
+// in which beanstalkd 1.12 did not hand on a job whose lease had ended. What is not true of beanstalkd fails each time.
+func playOften(t *testing.T, file, binary string) {
+	var last string
+	for range 5 {
+		addr, a := startBeanstalkd(t, binary), &attempt{TB: t}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			play(a, file, addr)
+		}()
+		if <-done; a.failed == "" {
+			return
+		}
+		last = a.failed
+		t.Log("once more after:", last)
+	}
+	t.Error(last)
+}
+
+// attempt is a test that may fail without failing the test it is part of.
+type attempt struct {
+	testing.TB
+	failed string
+}
+
+func (a *attempt) Fatalf(format string, args ...any) {
+	a.failed = fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}
+
+func (a *attempt) Fatal(args ...any) { a.Fatalf("%s", fmt.Sprint(args...)) }
 
 // startBeanstalkd runs the real server until the test ends.
 func startBeanstalkd(t *testing.T, binary string) string {
