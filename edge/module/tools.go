@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gosper/broker"
+	"gosper/edge/config"
 	"gosper/grid/game"
 )
 
@@ -119,6 +120,7 @@ type Config struct {
 	Buildings BuildingKinds   // nil: DefaultBuildings
 	Stamper   Stamper         // nil: the grids of Games
 	Mailbox   string          // folder of e-mails that no server takes; "": none
+	Settings  *config.Folder  // files whose figures functions follow; nil: the figures of the program
 	Secret    []byte          // at least MinSecret bytes; tokens, clientCodes and e-mail codes are signed with keys made from it
 	Log       *slog.Logger
 	Now       func() time.Time // nil means time.Now
