@@ -75,7 +75,7 @@ func TestJSONStrings(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                 `""`,
 		"a\"\\/":           `"a\"\\/"`,
-		"\r\n\t\x00\x1f":   `"\r\n\t\u0000\u001F"`,
+		"\r\n\t\x00\x1f":   `"\r\n\t\u0000\u001f"`,
 		"grüß €😀\u2028":    "\"grüß €😀\u2028\"",
 		"a\xffb":           "\"a\ufffdb\"",
 		"\xe2\x82":         "\"\ufffd\ufffd\"",

@@ -161,7 +161,7 @@ func (t text) string() string {
 }
 
 // AppendJSONString appends s as a JSON string with its quotes. Bytes that are not UTF-8 become U+FFFD, so the result
-// is always valid, and it never holds CR or LF. It allocates only to grow dst.
+// is always valid, and it never holds CR or LF. Escapes are those of RFC 8785. It allocates only to grow dst.
 func AppendJSONString[T string | []byte](dst []byte, s T) []byte {
 	dst = append(dst, '"')
 	from := 0
@@ -206,9 +206,14 @@ func appendEscape(dst []byte, c byte) []byte {
 		return append(dst, '\\', 'r')
 	case '\t':
 		return append(dst, '\\', 't')
+	case '\b':
+		return append(dst, '\\', 'b')
+	case '\f':
+		return append(dst, '\\', 'f')
 	}
 	if c >= utf8.RuneSelf {
 		return append(dst, "\ufffd"...)
 	}
-	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+	const digits = "0123456789abcdef"
+	return append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
 }
