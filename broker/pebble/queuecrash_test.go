@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -46,6 +45,12 @@ func (w *jobWorker) snapshot() (map[string]jobNote, int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return maps.Clone(w.notes), w.log
+}
+
+func (w *jobWorker) logged() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log
 }
 
 // wait calls an asynchronous verb.
@@ -141,7 +146,7 @@ func (w *jobWorker) verify(db *DB, before, after map[string]jobNote, logBefore, 
 			continue // a delay or a timer of some milliseconds has not ended yet
 		}
 		if body := string(job.Body); found[body] {
-			return fmt.Errorf("job %s is there twice", body)
+			return fmt.Errorf("%w: job %s", errTwice, body)
 		} else if after[body] == 0 {
 			return fmt.Errorf("job %s was never put", body)
 		}
@@ -158,14 +163,14 @@ func (w *jobWorker) verify(db *DB, before, after map[string]jobNote, logBefore, 
 	for body, n := range after {
 		switch {
 		case before[body] == gone && found[body]:
-			return fmt.Errorf("job %s was deleted and is there", body)
+			return fmt.Errorf("%w: job %s was deleted and is there", errTwice, body)
 		case before[body] == there && n == there && !found[body]:
-			return fmt.Errorf("job %s is lost", body)
+			return fmt.Errorf("%w: job %s", errLost, body)
 		}
 	}
 	entries, err := db.Log().Read(context.Background(), "log."+w.name, 1, 1<<30)
 	if err != nil || len(entries) < logBefore || len(entries) > logAfter+1 {
-		return fmt.Errorf("%d entries of the log, between %d and %d were acknowledged, %w", len(entries), logBefore, logAfter, err)
+		return fmt.Errorf("%w: %d entries of the log, between %d and %d were acknowledged, %v", lostIf(len(entries) < logBefore), len(entries), logBefore, logAfter, err)
 	}
 	return nil
 }
@@ -185,100 +190,127 @@ func (w *jobWorker) drained(q *Queue) bool {
 
 // TestQueuePowerCuts is TestPowerCuts for jobs, timers and logs.
 func TestQueuePowerCuts(t *testing.T) {
-	lives := max(1, countFrom("GOSPER_POWER_CUTS", 100/slowdown)/cutsPerLife)
+	lives := max(1, countFrom("GOSPER_POWER_CUTS", 2000/slowdown)/cutsPerLife)
 	if testing.Short() {
 		lives = 1
 	}
+	t.Parallel()
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	jobs := 0
-	for n := range lives {
-		made, err := jobLife(t, Options{}, seed+uint64(n))
-		if err != nil {
-			t.Fatalf("life %d: %v", n, err)
+	r := report{crashes: "power cuts of the queue"}
+	defer r.print(t)
+	for n := 0; n < lives && !t.Failed(); n++ {
+		l := newJobLife(t, Options{}, seed+uint64(n))
+		for range cutsPerLife {
+			r.check(t, l.cut(), "life %d", n)
+			r.count++
 		}
-		jobs += made
+		r.acknowledged += l.stop()
 	}
-	t.Logf("%d power cuts, %d jobs, none lost, none came back", lives*cutsPerLife, jobs)
 }
 
 // TestQueuePowerCutsControl runs the same without fsync: the test above must notice that.
 func TestQueuePowerCutsControl(t *testing.T) {
-	if _, err := jobLife(t, Options{noSync: true}, 1); err == nil {
-		t.Fatal("a database that never syncs survived every power cut: the test can not see a loss")
-	} else {
-		t.Logf("noticed, as it must be: %v", err)
+	r := report{crashes: "power cuts of the queue without fsync"}
+	l := newJobLife(t, Options{noSync: true}, 1)
+	for range cutsPerLife {
+		r.note(l.cut())
+		r.count++
+	}
+	r.acknowledged = l.stop()
+	if r.print(t); r.lost+r.doubled == 0 {
+		t.Error("a database that never syncs lost nothing: the test can not see a loss")
 	}
 }
 
-// jobLife lets workers work while the power is cut again and again, and returns how many jobs they made.
-func jobLife(t *testing.T, o Options, seed uint64) (made int, err error) {
-	random := rand.New(rand.NewPCG(seed, 0))
-	disk := vfs.NewCrashableMem()
+// jobLife is life for jobs, timers and logs.
+type jobLife struct {
+	t       *testing.T
+	random  *rand.Rand
+	disk    *vfs.MemFS
+	db      *DB
+	workers []*jobWorker
+	ended   atomic.Bool
+	wait    sync.WaitGroup
+}
+
+func newJobLife(t *testing.T, o Options, seed uint64) *jobLife {
+	l := &jobLife{t: t, random: rand.New(rand.NewPCG(seed, 0)), disk: vfs.NewCrashableMem()}
 	o = testOptions(t, o)
-	o.FS, o.MemTable, o.window = disk, 256<<10, 16
-	db, err := Open("db", o)
-	if err != nil {
+	o.FS, o.MemTable, o.window = l.disk, 256<<10, 16
+	var err error
+	if l.db, err = Open("db", o); err != nil {
 		t.Fatal(err)
 	}
-	workers := make([]*jobWorker, 8)
-	var stop atomic.Bool
-	var group sync.WaitGroup
-	for i := range workers {
-		workers[i] = &jobWorker{name: fmt.Sprint("w", i), notes: make(map[string]jobNote)}
-		group.Go(func() {
-			if err := workers[i].run(db, &stop); err != nil {
+	for i := range 8 {
+		w := &jobWorker{name: fmt.Sprint("w", i), notes: make(map[string]jobNote)}
+		l.workers = append(l.workers, w)
+		l.wait.Go(func() {
+			if err := w.run(l.db, &l.ended); err != nil {
 				t.Error(err)
 			}
 		})
 	}
-	for range cutsPerLife {
-		if err = jobCut(t, db, disk, workers, random); err != nil {
-			break
-		}
-	}
-	stop.Store(true)
-	group.Wait()
-	for _, w := range workers {
-		made += w.log
-	}
-	if err := db.Close(); err != nil {
-		t.Error(err)
-	}
-	return made, err
+	return l
 }
 
-// jobCut waits a little, takes a copy of the disk as a power cut would leave it, and looks what a start finds there.
-func jobCut(t *testing.T, db *DB, disk *vfs.MemFS, workers []*jobWorker, random *rand.Rand) error {
-	_, start := workers[0].snapshot()
-	eventually(t, "the workers work", func() bool {
-		_, now := workers[0].snapshot()
-		return now > start+random.IntN(6)
-	})
-	type view struct {
-		notes map[string]jobNote
-		log   int
-	}
-	look := func() (all []view) {
-		for _, w := range workers {
-			notes, log := w.snapshot()
-			all = append(all, view{notes, log})
+// stop ends the workers and the database, and returns the number of acknowledgements.
+func (l *jobLife) stop() (acknowledged int) {
+	l.ended.Store(true)
+	l.wait.Wait()
+	for _, w := range l.workers {
+		notes, log := w.snapshot()
+		acknowledged += log
+		for _, n := range notes {
+			switch n {
+			case there, leaving:
+				acknowledged++
+			case gone:
+				acknowledged += 2 // its put and its delete
+			}
 		}
-		return all
 	}
-	before := look()
-	copied := disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[random.IntN(3)], RNG: random})
-	after := look()
-	o := db.opts
+	if err := l.db.Close(); err != nil {
+		l.t.Error(err)
+	}
+	return acknowledged
+}
+
+// jobView is what a worker knew at one moment.
+type jobView struct {
+	notes map[string]jobNote
+	log   int
+}
+
+func (l *jobLife) look() (all []jobView) {
+	for _, w := range l.workers {
+		notes, log := w.snapshot()
+		all = append(all, jobView{notes, log})
+	}
+	return all
+}
+
+// cut waits a little, takes a copy of the disk as a power cut would leave it, and looks what a start finds there.
+func (l *jobLife) cut() error {
+	w := l.workers[l.random.IntN(len(l.workers))]
+	goal := w.logged() + 1 + l.random.IntN(6)
+	for end := time.Now().Add(patience); w.logged() < goal; time.Sleep(50 * time.Microsecond) {
+		if time.Now().After(end) {
+			l.t.Fatal("the workers stand still")
+		}
+	}
+	before := l.look()
+	copied := l.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: []int{0, 50, 100}[l.random.IntN(3)], RNG: l.random})
+	after := l.look()
+	o := l.db.opts
 	o.FS, o.noSync = copied, false
 	again, err := Open("db", o)
 	if err != nil {
 		return err
 	}
 	defer again.Close()
-	order := random.Perm(len(workers))
-	for _, i := range slices.Sorted(slices.Values(order[:4])) {
-		if err := workers[i].verify(again, before[i].notes, after[i].notes, before[i].log, after[i].log); err != nil {
+	for _, i := range l.random.Perm(len(l.workers))[:4] {
+		if err := l.workers[i].verify(again, before[i].notes, after[i].notes, before[i].log, after[i].log); err != nil {
 			return err
 		}
 	}

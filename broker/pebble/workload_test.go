@@ -33,6 +33,9 @@ type worker struct {
 	told func(progress) // called after every acknowledgement; may be nil
 }
 
+// sum is how often it was acknowledged something.
+func (p progress) sum() int { return p.Created + p.Deleted + p.Taken + p.Top + p.Put + p.Done }
+
 func (w *worker) snapshot() progress {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -139,15 +142,15 @@ func (w *worker) verifyJobs(db *DB, before, after progress) error {
 		}
 		var n int
 		if _, scan := fmt.Sscan(string(job.Body), &n); err != nil || scan != nil || next >= 0 && n != next {
-			return fmt.Errorf("%s: job %q came, want %d, %w", w.name, job.Body, next, err)
+			return fmt.Errorf("%w: %s: job %q came, want %d, %v", lostIf(n > next), w.name, job.Body, next, err)
 		}
 		if next < 0 && (n < before.Done || n > after.Done+1) {
-			return fmt.Errorf("%s: the first job is %d: %+v %+v", w.name, n, before, after)
+			return fmt.Errorf("%w: %s: the first job is %d: %+v %+v", lostIf(n > after.Done+1), w.name, n, before, after)
 		}
 		next = n + 1
 	}
 	if before.Put > after.Done+1 && next < before.Put || next > after.Put+1 {
-		return fmt.Errorf("%s: jobs end before %d: %+v %+v", w.name, next, before, after)
+		return fmt.Errorf("%w: %s: jobs end before %d: %+v %+v", lostIf(next < before.Put), w.name, next, before, after)
 	}
 	return nil
 }
@@ -171,7 +174,7 @@ func (w *worker) verify(db *DB, before, after progress, epoch uint64) error {
 	}
 	for i := max(0, before.Taken-100); i < before.Taken; i++ {
 		if _, err := db.Registry().Get(context.Background(), w.nonce(i)); !errors.Is(err, broker.ErrNotFound) {
-			return fmt.Errorf("nonce %d of %s came back: %v", i, w.name, err)
+			return fmt.Errorf("%w: nonce %d of %s came back: %v", errTwice, i, w.name, err)
 		}
 	}
 	return w.verifyHistory(db, before, after, epoch)
@@ -189,7 +192,7 @@ func (w *worker) verifyRecords(db *DB, before, after progress) error {
 			return fmt.Errorf("record %q holds %q", r.Key, r.Value)
 		}
 		if i < before.Deleted {
-			return fmt.Errorf("record %d of %s came back: %+v", i, w.name, before)
+			return fmt.Errorf("%w: record %d of %s came back: %+v", errTwice, i, w.name, before)
 		}
 		if i > after.Created {
 			return fmt.Errorf("record %d of %s was never written: %+v", i, w.name, after)
@@ -198,7 +201,7 @@ func (w *worker) verifyRecords(db *DB, before, after progress) error {
 	}
 	for i := after.Deleted + 1; i < before.Created; i++ {
 		if !there[i] {
-			return fmt.Errorf("record %d of %s is lost: %+v %+v", i, w.name, before, after)
+			return fmt.Errorf("%w: record %d of %s: %+v %+v", errLost, i, w.name, before, after)
 		}
 	}
 	return nil
@@ -214,7 +217,7 @@ func (w *worker) verifyHistory(db *DB, before, after progress, epoch uint64) err
 		return err
 	}
 	if int(r.Top.Offset) < before.Top || int(r.Top.Offset) > after.Top+1 || r.Top.Epoch != epoch {
-		return fmt.Errorf("%s: top is %+v after %+v %+v in epoch %d", w.name, r.Top, before, after, epoch)
+		return fmt.Errorf("%w: %s: top is %+v after %+v %+v in epoch %d", lostIf(int(r.Top.Offset) < before.Top), w.name, r.Top, before, after, epoch)
 	}
 	if !r.Recovered && after.Top-before.Top < crashKeep-1 {
 		return fmt.Errorf("%s: not recovered since %d: %+v", w.name, before.Top, r.Top)
