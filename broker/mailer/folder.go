@@ -1,18 +1,19 @@
 package mailer
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
 	"mime"
 	"net/mail"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"gosper/broker"
+	"gosper/broker/maildir"
 )
 
 // Folder is a Maildir in which mails wait for an operator. Any mail program can read it.
@@ -34,27 +35,44 @@ type message interface {
 	WriteTo(io.Writer) (int64, error)
 }
 
-// store puts a mail in new/, once for each id: a second try of the same mail finds it there. It is on disk when store
-// returns.
+// store puts a mail in new/, once for each id: a second try of the same mail finds it there, or in cur/ when somebody has
+// read it. It is on disk when store returns.
 func (f *Folder) store(e Mail, msg message) error {
-	for _, dir := range []string{"tmp", "new", "cur"} {
-		if err := os.MkdirAll(filepath.Join(f.path, dir), 0o700); err != nil {
-			return err
-		}
-	}
-	name := fileName(e.ID)
-	tmp, target := filepath.Join(f.path, "tmp", name), filepath.Join(f.path, "new", name)
-	if err := writeMail(tmp, e, msg); err != nil {
+	content, err := render(e, msg)
+	if err != nil {
 		return err
 	}
-	err := os.Link(tmp, target)
-	if errors.Is(err, fs.ErrExist) {
-		err = nil
+	if err := os.MkdirAll(f.path, 0o700); err != nil {
+		return err
 	}
-	if err == nil {
+	return f.with(maildir.Make, func(d *maildir.Dir) error {
+		base := fileName(e.ID)
+		if _, err := d.Find(base); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := d.Put(names.Unique(time.Now()), base, content); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
 		stored.Inc()
+		return d.Sync(maildir.FolderNew)
+	})
+}
+
+// names makes the names of files in tmp/.
+var names = maildir.NewNamer("")
+
+// with calls work with the open folder.
+func (f *Folder) with(open func(*os.Root, string) (*maildir.Dir, error), work func(*maildir.Dir) error) error {
+	root, err := os.OpenRoot(f.path)
+	if err != nil {
+		return err
 	}
-	return errors.Join(err, os.Remove(tmp), syncFolder(filepath.Join(f.path, "new")))
+	defer root.Close()
+	d, err := open(root, ".")
+	if err != nil {
+		return err
+	}
+	return errors.Join(work(d), d.Close())
 }
 
 // fileName makes a file's name of an id: what a Maildir does not allow in names is replaced.
@@ -67,66 +85,48 @@ func fileName(id string) string {
 	}, id) + ".gosper"
 }
 
-func writeMail(name string, e Mail, msg message) error {
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) // one left by a crash is written anew
-	if err != nil {
-		return err
-	}
-	head := ""
+// render returns the bytes of a mail's file.
+func render(e Mail, msg message) ([]byte, error) {
+	var b bytes.Buffer
 	for _, h := range [][2]string{{headID, e.ID}, {headTemplate, e.Template}, {headUsername, mime.QEncoding.Encode("utf-8", oneLine(e.Username))}, {headCode, e.Code}} {
-		head += h[0] + ": " + oneLine(h[1]) + "\r\n"
+		b.WriteString(h[0] + ": " + oneLine(h[1]) + "\r\n")
 	}
-	_, err = io.WriteString(file, head)
-	if err == nil {
-		_, err = msg.WriteTo(file)
-	}
-	if err == nil {
-		err = file.Sync()
-	}
-	return errors.Join(err, file.Close())
-}
-
-func syncFolder(name string) error {
-	dir, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	_, err := msg.WriteTo(&b)
+	return b.Bytes(), err
 }
 
 // List returns the mails with an id after `after`, in their order, at most limit. Files of others in the folder are left
 // out. A folder that is not there is empty.
-func (f *Folder) List(after string, limit int) ([]Mail, error) {
-	var all []Mail
-	for _, dir := range []string{"new", "cur"} {
-		entries, err := os.ReadDir(filepath.Join(f.path, dir))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		for _, entry := range entries {
-			id, _, ours := strings.Cut(entry.Name(), ".gosper")
+func (f *Folder) List(after string, limit int) (all []Mail, err error) {
+	err = f.with(maildir.Open, func(d *maildir.Dir) error {
+		files, _, err := d.List()
+		for _, file := range files {
+			id, _, ours := strings.Cut(file.Name, ".gosper")
 			if !ours || id <= after {
 				continue
 			}
-			if e, err := readMail(filepath.Join(f.path, dir, entry.Name())); err == nil && e.ID != "" {
+			if e, err := readMail(d, file); err == nil && e.ID != "" {
 				all = append(all, e)
 			}
 		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
 	slices.SortFunc(all, func(a, b Mail) int { return strings.Compare(a.ID, b.ID) })
-	return all[:min(limit, len(all))], nil
+	return all[:min(limit, len(all))], err
 }
 
-func readMail(name string) (e Mail, err error) {
-	file, err := os.Open(name)
+// maxFile is the most that is read of a mail's file.
+const maxFile = 1 << 20
+
+func readMail(d *maildir.Dir, file maildir.File) (e Mail, err error) {
+	content, err := d.Read(file, maxFile)
 	if err != nil {
 		return e, err
 	}
-	defer file.Close()
-	m, err := mail.ReadMessage(io.LimitReader(file, 1<<20))
+	m, err := mail.ReadMessage(bytes.NewReader(content))
 	if err != nil {
 		return e, err
 	}
@@ -146,21 +146,15 @@ func readMail(name string) (e Mail, err error) {
 
 // Delete removes a mail: broker.ErrNotFound when there is none of that id.
 func (f *Folder) Delete(id string) error {
-	name := fileName(id)
-	for _, dir := range []string{"new", "cur"} {
-		entries, err := os.ReadDir(filepath.Join(f.path, dir))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+	err := f.with(maildir.Open, func(d *maildir.Dir) error {
+		file, err := d.Find(fileName(id))
 		if err != nil {
 			return err
 		}
-		for _, entry := range entries {
-			if plain, _, _ := strings.Cut(entry.Name(), ":"); plain == name {
-				path := filepath.Join(f.path, dir)
-				return errors.Join(os.Remove(filepath.Join(path, entry.Name())), syncFolder(path))
-			}
-		}
+		return errors.Join(d.Remove(file), d.Sync(file.Folder))
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return broker.ErrNotFound
 	}
-	return broker.ErrNotFound
+	return err
 }
