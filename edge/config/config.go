@@ -59,6 +59,7 @@ type File struct {
 type Folder struct {
 	options  Options
 	versions *Value[calendar]
+	maps     *Value[[]WorldMap]
 	stop     chan struct{}
 	once     sync.Once
 	done     sync.WaitGroup
@@ -94,6 +95,7 @@ func Open(o Options) (*Folder, error) {
 	f := &Folder{options: o, stop: make(chan struct{}), paths: make(map[string]*path), bindings: make(map[string][]*bound)}
 	f.Reread()
 	f.versions = Bind(f, versionName, calendar{}, checkCalendar)
+	f.maps = Bind(f, mapName, []WorldMap{}, checkMaps)
 	metrics.watch(f)
 	f.done.Go(f.follow)
 	return f, nil

@@ -14,6 +14,7 @@ import (
 
 	"gosper/broker"
 	"gosper/broker/worker"
+	"gosper/edge/config"
 	"gosper/grid"
 	"gosper/protocol"
 )
@@ -48,7 +49,7 @@ type Stamper interface {
 
 // buildings is what the functions of this file share.
 type buildings struct {
-	kinds    BuildingKinds
+	kinds    *config.Value[BuildingKinds]
 	schedule broker.Schedule
 	stamper  Stamper
 	locks    [64]sync.Mutex // one at a time for an empire
@@ -148,7 +149,7 @@ func upgradeBuilding(t *Tools, c *Call, in *upgradeIn) (buildingOut, error) {
 	if err != nil {
 		return buildingOut{}, err
 	}
-	levels := s.kinds[b.Kind]
+	levels := s.kinds.Get()[b.Kind]
 	switch {
 	case b.Target > 0:
 		return buildingOut{}, refuse(protocol.StatusInvalid, "this building is under construction")
@@ -181,7 +182,7 @@ func (t *Tools) buildingFor(ctx context.Context, empire string, in *upgradeIn) (
 	if in.Body == "" {
 		return nil, refuse(protocol.StatusMissing, "body_id is missing")
 	}
-	if t.buildings.kinds[in.Kind] == nil {
+	if t.buildings.kinds.Get()[in.Kind] == nil {
 		return nil, refuse(protocol.StatusInvalid, "there is no such kind of building")
 	}
 	all, err := t.allBuildings(ctx, empire)
@@ -286,7 +287,7 @@ func listBuildings(t *Tools, c *Call, in *listBuildingsIn) (listBuildingsOut, er
 	if t.buildings == nil {
 		return out, faultNoBuildings
 	}
-	out.Kinds = t.buildings.kinds
+	out.Kinds = t.buildings.kinds.Get()
 	all, err := t.allBuildings(c.Context, c.Who.Account)
 	if err != nil {
 		return out, err

@@ -11,8 +11,10 @@ import (
 	"gosper/protocol"
 )
 
-// BuildingKinds says what can be built: for each kind the levels, from the first. DefaultBuildings are used when nothing
-// else is said.
+// BuildingKinds says what can be built: for each kind the levels, from the first. The file "building" of the config folder
+// counts while there is a good one, then what the node was started with, then DefaultBuildings. A construction takes the
+// time that counted when it began, and the pattern that counts when it ends; when its level has gone by then, its job is
+// buried and waits for an operator.
 type BuildingKinds map[string][]BuildingLevel
 
 // BuildingLevel is one step of a building.
@@ -36,6 +38,9 @@ func DefaultBuildings() BuildingKinds {
 		"shipyard":   {{Seconds: 60, Pattern: "glider"}, {Seconds: 900, Pattern: "gosper glider gun"}},
 	}
 }
+
+// buildingSettings is the name of the file of kinds in the config folder.
+const buildingSettings = "building"
 
 // LoadBuildings reads kinds from a JSON file: {"house":[{"seconds":10,"pattern":"block"},…],…}.
 func LoadBuildings(name string) (BuildingKinds, error) {

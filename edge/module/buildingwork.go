@@ -9,6 +9,7 @@ import (
 
 	"gosper/broker"
 	"gosper/broker/worker"
+	"gosper/edge/config"
 	"gosper/grid"
 	"gosper/grid/game"
 	"gosper/protocol"
@@ -19,14 +20,19 @@ func newBuildings(c *Config) (*buildings, error) {
 	if c.Schedule == nil {
 		return nil, nil
 	}
-	s := &buildings{kinds: c.Buildings, schedule: c.Schedule, stamper: c.Stamper, seed: maphash.MakeSeed()}
-	if s.kinds == nil {
-		s.kinds = DefaultBuildings()
-	}
+	s := &buildings{schedule: c.Schedule, stamper: c.Stamper, seed: maphash.MakeSeed()}
 	if s.stamper == nil {
 		s.stamper = gameStamper{c.Games}
 	}
-	return s, s.kinds.complete()
+	kinds := c.Buildings
+	if kinds == nil {
+		kinds = DefaultBuildings()
+	}
+	if err := kinds.complete(); err != nil {
+		return nil, err
+	}
+	s.kinds = config.Bind(c.Settings, buildingSettings, kinds, (*BuildingKinds).complete)
+	return s, nil
 }
 
 // gameStamper brings buildings to the grids of games: a body is a grid of a game in which the empire plays.
@@ -111,7 +117,7 @@ func (t *Tools) finishBuilding(ctx context.Context, j *worker.Job) error {
 		return worker.Permanent(err)
 	}
 	if b.Level < c.Level && b.Target == c.Level {
-		levels := t.buildings.kinds[b.Kind]
+		levels := t.buildings.kinds.Get()[b.Kind]
 		if c.Level > len(levels) {
 			return worker.Permanent(errors.New("there is no such kind of building or level any more"))
 		}
