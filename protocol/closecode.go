@@ -31,6 +31,7 @@ const (
 	CloseRate        CloseCode = 4007
 	CloseLimit       CloseCode = 4008
 	CloseAbuse       CloseCode = 4009
+	CloseBanned      CloseCode = 4010
 )
 
 // CloseInfo is one row of the table of close codes.
@@ -63,6 +64,7 @@ var closeCodes = [...]CloseInfo{
 	{CloseRate, "rate", "too many messages in too short a time", true},
 	{CloseLimit, "limit", "the server or this address has as many connections as it may", true},
 	{CloseAbuse, "abuse", "too many bad messages", false},
+	{CloseBanned, "banned", "the player is banned: the refusal of a login says until when", false},
 }
 
 // CloseCodes returns the table of close codes in the order of codes. The slice is the caller's own.

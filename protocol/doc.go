@@ -113,6 +113,7 @@
 //	4007  rate              yes  too many messages in too short a time
 //	4008  limit             yes  the server or this address has as many connections as it may
 //	4009  abuse             no   too many bad messages
+//	4010  banned            no   the player is banned: the refusal of a login says until when
 //
 // # Statuses
 //

@@ -49,6 +49,7 @@ var commands = []command{
 	mailCommand(),
 	queueCommand(),
 	scheduleCommand(),
+	moderateCommand(),
 	configCommand(),
 	patternCommand(),
 	benchCommand(),

@@ -230,6 +230,9 @@ func (t *Tools) logIn(c *Call, a *account, share bool, ops ...broker.Op) (sessio
 	if c.Who.Account == a.ID {
 		who.World, who.Name, who.Family = c.Who.World, c.Who.Name, c.Who.Family
 	}
+	if fault := t.banned(&who); fault != nil {
+		return "", "", fault
+	}
 	if c.Session != nil && !t.online.attach(a.ID, c.Session) {
 		return "", "", refuse(protocol.StatusRefused, "too many connections of this account")
 	}

@@ -75,6 +75,10 @@ func say[T string | []byte](t *Tools, who *Identity, family bool, text T, done f
 		done(broker.Position{}, fault)
 		return
 	}
+	if fault := t.mayNotSay(who, now); fault != nil {
+		done(broker.Position{}, fault)
+		return
+	}
 	if !t.limits.allow(callerOf(ClassChat, who, ""), now) {
 		done(broker.Position{}, faultTooMany)
 		return

@@ -1,6 +1,7 @@
 package module
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 
@@ -22,7 +23,7 @@ var metricTable = []broker.Metric{
 }
 
 // Metrics lists the metric families of this package. The slice is the caller's own.
-func Metrics() []broker.Metric { return append([]broker.Metric(nil), metricTable...) }
+func Metrics() []broker.Metric { return slices.Concat(metricTable, moderationTable) }
 
 // metrics is shared by all tables of a process: there is one set of numbers a process.
 var metrics = newMetricSet()
@@ -50,6 +51,7 @@ func newMetricSet() *metricSet {
 	vm.NewGauge("gosper_accounts_online", m.sum(func(t *Table) int { n, _ := t.tools.online.count(); return n }))
 	vm.NewGauge("gosper_account_connections", m.sum(func(t *Table) int { _, n := t.tools.online.count(); return n }))
 	vm.NewGauge("gosper_worlds_online", m.sum(func(t *Table) int { return t.tools.presence.count() }))
+	vm.NewGauge("gosper_sanctions", m.sum(func(t *Table) int { return t.tools.moderation.mutes.inForce() + t.tools.moderation.bans.inForce() }))
 	return m
 }
 

@@ -101,8 +101,13 @@ func (o *online) drop(id uint64, account string) {
 	o.byAccount[account] = rest
 }
 
-// replace closes and forgets every connection of the account but keep, which may be nil.
+// replace closes every connection of an older login of the account, all but keep, which may be nil.
 func (o *online) replace(account string, keep Session) {
+	o.end(account, keep, protocol.CloseReplaced)
+}
+
+// end closes and forgets every connection of the account but keep, which may be nil.
+func (o *online) end(account string, keep Session, code protocol.CloseCode) {
 	o.mu.Lock()
 	sessions := slices.Clone(o.byAccount[account])
 	for _, s := range sessions {
@@ -113,7 +118,7 @@ func (o *online) replace(account string, keep Session) {
 	o.mu.Unlock()
 	for _, s := range sessions {
 		if keep == nil || s.ID() != keep.ID() {
-			s.Close(protocol.CloseReplaced)
+			s.Close(code)
 		}
 	}
 }

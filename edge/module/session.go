@@ -76,6 +76,10 @@ func (t *Tools) speakAs(c *Call, who Identity, since []protocol.Position) ([]pro
 	if !t.online.attach(who.Account, s) {
 		return nil, refuse(protocol.StatusRefused, "too many connections of this account")
 	}
+	if fault := t.banned(&who); fault != nil { // looked for after attach, so that a ban at this moment finds the connection or is found
+		t.online.attach(c.Who.Account, s)
+		return nil, fault
+	}
 	had := s.Subscriptions()
 	subjects := subjectsOf(who)
 	for _, p := range since {

@@ -139,15 +139,16 @@ type Tools struct {
 	log      *slog.Logger
 	now      func() time.Time
 
-	codes     *codes
-	tokens    *tokens
-	passwords *hasher
-	limits    *limiter
-	online    *online
-	presence  *presence
-	outbox    *Outbox
-	buildings *buildings                       // nil: this node builds nothing
-	later     func(func(context.Context)) bool // queues work that no reply waits for
+	codes      *codes
+	tokens     *tokens
+	passwords  *hasher
+	limits     *limiter
+	online     *online
+	presence   *presence
+	moderation *moderation
+	outbox     *Outbox
+	buildings  *buildings                       // nil: this node builds nothing
+	later      func(func(context.Context)) bool // queues work that no reply waits for
 }
 
 // newTools builds the tools of one table.
@@ -167,9 +168,10 @@ func newTools(c Config) (*Tools, error) {
 		passwords: newHasher(c.PasswordWorkers, c.PasswordQueue),
 		limits: newLimiter([classCount]Rate{ClassRead: c.ReadRate, ClassWrite: c.WriteRate, ClassChat: c.ChatRate, ClassAuth: c.AuthRate,
 			ClassEdit: c.EditRate, ClassLook: c.LookRate}),
-		online:   newOnline(),
-		presence: newPresence(c.Bus, c.PresenceBatch, c.PresenceNames),
-		outbox:   NewOutbox(c.Store, c.MailOutbox, c.Jobs, mailbox(c.Mailbox)),
+		online:     newOnline(),
+		presence:   newPresence(c.Bus, c.PresenceBatch, c.PresenceNames),
+		moderation: newModeration(),
+		outbox:     NewOutbox(c.Store, c.MailOutbox, c.Jobs, mailbox(c.Mailbox)),
 	}
 	t.tokens = newTokens(c.Secret, c.TokenAge, c.Now)
 	var err error

@@ -64,6 +64,7 @@ export const CLOSE_CODES = Object.freeze({
   4007: { name: 'rate', reconnect: true },
   4008: { name: 'limit', reconnect: true },
   4009: { name: 'abuse', reconnect: false },
+  4010: { name: 'banned', reconnect: false },
 });
 
 /** Statuses of a refused resume after which the token is of no use any more. Others are passing troubles. */
