@@ -152,10 +152,15 @@ func (c *committer) open() error {
 // run is the goroutine. It ends when the queue is closed and empty.
 func (c *committer) run() {
 	defer close(c.idle)
+	several := true
 	for first := range c.queue {
-		// Those who were just answered are about to write again: let them, and they share this fsync.
-		runtime.Gosched()
-		for batch := c.gather(first); len(batch) > 0; {
+		// Those who were just answered are about to write again: let them, and they share this fsync. One writer alone
+		// would wait for nothing.
+		if several || len(c.queue) > 0 {
+			runtime.Gosched()
+		}
+		batch := c.gather(first)
+		for several = len(batch) > 1; len(batch) > 0; {
 			batch = batch[c.commit(batch):]
 		}
 	}

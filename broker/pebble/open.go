@@ -147,7 +147,7 @@ func (db *DB) readNumber(key []byte) (uint64, error) {
 // options are Pebble's. Memtables are small: what restart has to replay, and what tombstones can hide in, is in them.
 func (db *DB) options() *pebble.Options {
 	o := &pebble.Options{
-		FS:                          timedFS{db.opts.FS},
+		FS:                          walFS{db.opts.FS},
 		FormatMajorVersion:          pebble.FormatNewest,
 		CacheSize:                   db.opts.Cache,
 		MemTableSize:                uint64(db.opts.MemTable),
