@@ -3,11 +3,12 @@
 GO      ?= go
 PKG     ?= ./...
 FUZZ    ?= 10s
-KILLS   ?= 50
-CUTS    ?= 2000
-FSYNCS  ?= 100
+KILLS   ?= 1000
+CUTS    ?= 10000
+FSYNCS  ?= 200
 ROUNDS  ?= 5
 ARGS    ?=
+CRASHES := ^Test(Kill|KillAtFsync|KillUnderEdits|(Queue)?PowerCuts(Control)?)$$
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test race fuzz lint bench e2e crash soak docs
@@ -39,9 +40,9 @@ bench: ## load scenarios against a server of their own (ARGS='echo --json')
 e2e: ## the page in Chromium against the built binary
 	$(GO) test -count=1 $(ARGS) ./edge/web/e2e
 
-crash: ## tests that kill, cut and damage, again and again (KILLS=50 CUTS=2000 FSYNCS=100)
-	GOSPER_CRASH_KILLS=$(KILLS) GOSPER_POWER_CUTS=$(CUTS) GOSPER_FSYNC_KILLS=$(FSYNCS) $(GO) test -count=1 -v -timeout 60m -run '^Test(Kill|KillAtFsync|KillUnderEdits|PowerCuts|PowerCutsControl)$$' ./broker/pebble ./edge/node ./grid/game
-	$(GO) test -count=$(ROUNDS) -timeout 30m -run 'Crash|Kill|Cut|Restart|Damage|Fault|Flipped|Disk' -skip '^Test(Kill|KillAtFsync|KillUnderEdits|PowerCuts|PowerCutsControl)$$' ./edge ./edge/client ./edge/node ./broker/... ./grid/game
+crash: ## tests that kill, cut and damage, again and again (KILLS=1000 CUTS=10000 FSYNCS=200)
+	GOSPER_CRASH_KILLS=$(KILLS) GOSPER_POWER_CUTS=$(CUTS) GOSPER_FSYNC_KILLS=$(FSYNCS) $(GO) test -count=1 -v -timeout 2h -run '$(CRASHES)' ./broker/pebble ./edge/node ./grid/game
+	$(GO) test -count=$(ROUNDS) -timeout 30m -run 'Crash|Kill|Cut|Restart|Damage|Fault|Flipped|Disk' -skip '$(CRASHES)' ./edge ./edge/client ./edge/node ./broker/... ./grid/game
 
 soak: ## the concurrent packages ROUNDS times (default 5) with 1, 2 and 4 processors and the race detector
 	$(GO) test -race -short -count=$(ROUNDS) -cpu=1,2,4 -timeout 60m $$($(GO) list ./edge/... ./broker/... ./grid/game | grep -v '/edge/web/e2e$$')

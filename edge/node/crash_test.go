@@ -27,11 +27,14 @@ import (
 const (
 	crashSide    = 512 // of the grid on which a cell that was placed stays for ever
 	crashWriters = 4
-	crashWindow  = 16 // edits of a writer under way
+	crashWindow  = 16   // pairs of edits that a writer has under way in a flood
+	crashRate    = 1100 // edits a second of all writers otherwise, a tenth more than 1,000 for those that an answer holds up
+	crashFloods  = 5    // one kill in a flood for so many at that rate
+	crashLife    = 50   // kills that one game lives through
 )
 
-// crashRounds is how often the loop kills: what GOSPER_CRASH_KILLS says, else 50 times in CI and a few times elsewhere.
-func crashRounds(t *testing.T) int {
+// crashKills is how often the loop kills at crashRate: what GOSPER_CRASH_KILLS says, else 50 times.
+func crashKills(t *testing.T) int {
 	if text := os.Getenv("GOSPER_CRASH_KILLS"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
@@ -39,39 +42,44 @@ func crashRounds(t *testing.T) int {
 		}
 		return n
 	}
-	switch {
-	case testing.Short():
+	if testing.Short() {
 		return 1
-	case os.Getenv("CI") != "":
-		return 50
 	}
-	return 5
+	return 50
 }
 
 // Goal: a node that dies under edits loses none that it acknowledged, and comes back with exactly the cells that its log
 // gives when it is played on fresh grids. Method: writers on the line door draw in a game that ticks, on a grid where
-// cells never die and on one of Life; the process is killed with SIGKILL after a random number of answers. Then the test
-// plays a copy of the log from its first entry, without snapshots, starts the node again, and compares. Each round goes
-// on from the one before.
+// cells never die and on one of Life, 1,000 edits a second, and in some rounds as many as the node takes; the process is
+// killed with SIGKILL after a random number of answers. Then the test plays a copy of the log from its first entry,
+// without snapshots, starts the node again, and compares. Each round goes on from the one before.
 func TestKillUnderEdits(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Log("seed", seed)
-	c := &crash{t: t, rng: rand.New(rand.NewPCG(seed, 1)), data: t.TempDir(), acked: map[int]uint64{}, sent: map[int]bool{}}
-	c.start()
-	c.create()
-	rounds := crashRounds(t)
-	for round := 1; round <= rounds && !t.Failed(); round++ {
-		c.round = round
-		c.drawAndKill(200 + c.rng.IntN(800))
-		replayed := c.replay()
-		c.start()
-		c.compare(replayed)
+	var steady, flood crashCount
+	cells, lost, doubled := 0, 0, 0
+	for kills := crashKills(t); kills > 0 && !t.Failed(); kills -= crashLife {
+		c := &crash{t: t, rng: rand.New(rand.NewPCG(seed, uint64(kills))), data: t.TempDir(), acked: map[int]uint64{}, sent: map[int]bool{}}
+		c.live(min(kills, crashLife), &steady, &flood)
+		cells, lost, doubled = cells+len(c.acked), lost+c.lost, doubled+c.doubled()
 	}
-	t.Logf("%d kills under %.0f edits a second: %d cells acknowledged, %d lost; %d without an answer, of which %d were in the log",
-		rounds, float64(c.answers)/c.drawing.Seconds(), len(c.acked), c.lost, len(c.sent)-len(c.acked), c.found)
+	if doubled > 0 {
+		t.Errorf("%d places in the log were given to two edits", doubled)
+	}
+	t.Logf("report: %d kills under %.0f edits a second and %d under %.0f, %d cells acknowledged, %d lost, %d duplicates",
+		steady.kills, steady.rate(), flood.kills, flood.rate(), cells, lost, doubled)
 }
 
-// crash is one run of the loop.
+// crashCount counts the rounds of one kind.
+type crashCount struct {
+	kills, answers int
+	drawing        time.Duration
+}
+
+// rate is how many edits a second were answered.
+func (n *crashCount) rate() float64 { return float64(n.answers) / max(n.drawing, 1).Seconds() }
+
+// crash is one game that is killed again and again.
 type crash struct {
 	t     *testing.T
 	rng   *rand.Rand
@@ -81,15 +89,44 @@ type crash struct {
 	round int
 	next  int // cell of grid 0 that is drawn next
 	lost  int
-	found int
 	last  uint64 // highest place of an edit that was acknowledged in earlier rounds
-
-	answers int           // of all rounds
-	drawing time.Duration // in all rounds
 
 	mu    sync.Mutex
 	acked map[int]uint64 // place by cell of grid 0
 	sent  map[int]bool
+}
+
+// live kills the node so often while edits come steadily, and now and then in a flood.
+func (c *crash) live(kills int, steady, flood *crashCount) {
+	c.start()
+	c.create()
+	for c.round = 1; c.round <= kills && !c.t.Failed(); c.round++ {
+		c.kill(steady, 50+c.rng.IntN(300), 1, crashRate)
+		if c.round%crashFloods == 0 && !c.t.Failed() {
+			c.kill(flood, 200+c.rng.IntN(800), crashWindow, 0)
+		}
+	}
+	_ = c.node.cmd.Process.Kill()
+	_ = c.node.cmd.Wait()
+}
+
+// kill is one round.
+func (c *crash) kill(n *crashCount, answers, window, rate int) {
+	n.drawing += c.drawAndKill(answers, window, rate)
+	n.answers += answers
+	n.kills++
+	replayed := c.replay()
+	c.start()
+	c.compare(replayed)
+}
+
+// doubled counts the places that two cells were acknowledged at.
+func (c *crash) doubled() int {
+	places := map[uint64]bool{}
+	for _, place := range c.acked {
+		places[place] = true
+	}
+	return len(c.acked) - len(places)
 }
 
 func (c *crash) start() {
@@ -152,8 +189,8 @@ func (c *crash) create() {
 	owner.must("/game/start", fmt.Sprintf(`{"game":%q}`, c.game), nil)
 }
 
-// drawAndKill lets the writers draw until they have so many answers, and kills the node.
-func (c *crash) drawAndKill(answers int) {
+// drawAndKill lets the writers draw until they have so many answers, and kills the node. It returns how long they drew.
+func (c *crash) drawAndKill(answers, window, rate int) time.Duration {
 	for cell, place := range c.acked {
 		if c.last = max(c.last, place); !c.sent[cell] {
 			c.t.Fatal("acknowledged, but never sent")
@@ -171,7 +208,7 @@ func (c *crash) drawAndKill(answers int) {
 	for _, p := range players {
 		rng := rand.New(rand.NewPCG(c.rng.Uint64(), 2))
 		writers.Go(func() {
-			c.draw(p.wire, rng, func() {
+			c.draw(p.wire, rng, window, rate, func() {
 				if got.Add(1) == int64(answers) {
 					close(enough)
 				}
@@ -183,20 +220,27 @@ func (c *crash) drawAndKill(answers int) {
 	case <-time.After(time.Minute):
 		c.t.Errorf("only %d answers in a minute", got.Load())
 	}
-	c.drawing += time.Since(begin)
-	c.answers += answers
+	took := time.Since(begin)
 	if err := c.node.cmd.Process.Signal(syscall.SIGKILL); err != nil {
 		c.t.Fatal(err)
 	}
 	_ = c.node.cmd.Wait() // killed
 	writers.Wait()
+	return took
 }
 
-// draw sends edits in windows until the connection breaks.
-func (c *crash) draw(w *wire, rng *rand.Rand, answered func()) {
+// draw sends windows of pairs of edits until the connection breaks, at its share of the rate, 0 for as fast as they are
+// answered.
+func (c *crash) draw(w *wire, rng *rand.Rand, window, rate int, answered func()) {
+	var due <-chan time.Time
+	if rate > 0 {
+		ticker := time.NewTicker(time.Second * time.Duration(2*window*crashWriters) / time.Duration(rate))
+		defer ticker.Stop()
+		due = ticker.C
+	}
 	for {
 		var lines strings.Builder
-		cells := make([]int, crashWindow)
+		cells := make([]int, window)
 		c.mu.Lock()
 		for i := range cells {
 			cells[i] = c.next
@@ -226,6 +270,9 @@ func (c *crash) draw(w *wire, rng *rand.Rand, answered func()) {
 				cells = cells[1:]
 			}
 			answered()
+		}
+		if rate > 0 {
+			<-due
 		}
 	}
 }
@@ -297,21 +344,17 @@ func (c *crash) replay() state {
 	return s
 }
 
-// checkCells counts what was lost, and what is there although nobody was told.
+// checkCells counts what was lost, and looks for what nobody drew.
 func (c *crash) checkCells(g *game.Game) {
 	p, err := g.Export(context.Background(), 0)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	missing := maps.Clone(c.acked)
-	c.found = 0
 	for _, cell := range p.Cells {
 		n := int(cell.Y)*crashSide + int(cell.X)
 		if !c.sent[n] {
 			c.t.Errorf("round %d: cell %d lives, and nobody drew it", c.round, n)
-		}
-		if _, ok := missing[n]; !ok {
-			c.found++
 		}
 		delete(missing, n)
 	}

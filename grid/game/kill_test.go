@@ -24,6 +24,7 @@ const childDir = "GOSPER_GAME_TEST_CHILD"
 
 const (
 	killWriters = 16
+	killLife    = 20 // kills that one folder lives through: each check plays its whole log
 	killSide    = 512
 	still       = "still" // name of the game that is paused: every acknowledged cell must be there
 	moving      = "moving"
@@ -41,20 +42,24 @@ func TestKill(t *testing.T) {
 	if testing.Short() {
 		kills = 1
 	}
-	dir := t.TempDir()
-	acknowledged := 0
-	epochs := map[ID]uint32{}
+	var dir string
+	acknowledged, lost := 0, 0
+	var epochs map[ID]uint32
 	var slowest time.Duration
 	for round := range kills {
-		acks := runAndKill(t, dir, round)
+		if round%killLife == 0 {
+			dir, epochs = t.TempDir(), map[ID]uint32{}
+		}
+		acks := runAndKill(t, dir, round%killLife)
 		acknowledged += len(acks)
-		took := verifyKilled(t, dir, acks, epochs)
-		slowest = max(slowest, took)
+		took, missed := verifyKilled(t, dir, acks, epochs)
+		slowest, lost = max(slowest, took), lost+missed
 		if t.Failed() {
-			return
+			break
 		}
 	}
-	t.Logf("%d kills, %d acknowledged edits, 0 lost; slowest start %v", kills, acknowledged, slowest)
+	t.Logf("slowest start after a kill: %v", slowest)
+	t.Logf("report: %d kills, %d acknowledged edits, %d lost", kills, acknowledged, lost)
 }
 
 // acked is one acknowledged cell.
@@ -97,8 +102,8 @@ func killLimits() Limits {
 	return l
 }
 
-// verifyKilled looks for every acknowledged edit, and returns how long the start took.
-func verifyKilled(t *testing.T, dir string, acks []acked, epochs map[ID]uint32) time.Duration {
+// verifyKilled looks for every acknowledged edit, and returns how long the start took and how many edits are lost.
+func verifyKilled(t *testing.T, dir string, acks []acked, epochs map[ID]uint32) (took time.Duration, lost int) {
 	t.Helper()
 	start := time.Now()
 	db, err := pebble.Open(dir, pebble.Options{MinFree: 1})
@@ -106,7 +111,7 @@ func verifyKilled(t *testing.T, dir string, acks []acked, epochs map[ID]uint32) 
 	defer db.Close()
 	w := &world{t: t, log: &faultyLog{Log: db.Log()}, store: db.Store(), budget: grid.NewBudget(1 << 30), limits: killLimits()}
 	w.open()
-	took := time.Since(start)
+	took = time.Since(start)
 	defer func() { w.h.Close() }()
 	games := map[string]*Game{}
 	for _, info := range w.h.List(0, 10) {
@@ -126,9 +131,11 @@ func verifyKilled(t *testing.T, dir string, acks []acked, epochs map[ID]uint32) 
 	}
 	for _, a := range acks {
 		if a.game == still && !live[[2]int32{a.x, a.y}] {
+			lost++
 			t.Errorf("the acknowledged cell (%d, %d) is lost", a.x, a.y)
 		}
 		if a.game == moving && !logged[a] {
+			lost++
 			t.Errorf("the acknowledged edit %+v is not in the log", a)
 		}
 	}
@@ -146,7 +153,7 @@ func verifyKilled(t *testing.T, dir string, acks []acked, epochs map[ID]uint32) 
 		epochs[g.ID()] = g.Info().Epoch
 	}
 	mustDo(t, w.game(games[moving].ID()).Start(ctx, "owner"))
-	return took
+	return took, lost
 }
 
 // loggedCells are the placed cells that count in a log.
