@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gosper/broker"
+	"gosper/broker/post"
 	"gosper/edge/config"
 	"gosper/grid/game"
 )
@@ -119,6 +120,7 @@ type Config struct {
 	Schedule  broker.Schedule // nil: nothing is built
 	Buildings BuildingKinds   // nil: DefaultBuildings
 	Stamper   Stamper         // nil: the grids of Games
+	Post      *post.Office    // nil: a node without mailboxes
 	Mailbox   string          // folder of e-mails that no server takes; "": none
 	Settings  *config.Folder  // files whose figures functions follow; nil: the figures of the program
 	Secret    []byte          // at least MinSecret bytes; tokens, clientCodes and e-mail codes are signed with keys made from it
@@ -146,6 +148,8 @@ type Tools struct {
 	online     *online
 	presence   *presence
 	moderation *moderation
+	social     *social
+	post       *post.Office // nil: a node without mailboxes
 	outbox     *Outbox
 	buildings  *buildings                       // nil: this node builds nothing
 	later      func(func(context.Context)) bool // queues work that no reply waits for
@@ -171,6 +175,8 @@ func newTools(c Config) (*Tools, error) {
 		online:     newOnline(),
 		presence:   newPresence(c.Bus, c.PresenceBatch, c.PresenceNames),
 		moderation: newModeration(),
+		social:     newSocial(&c),
+		post:       c.Post,
 		outbox:     NewOutbox(c.Store, c.MailOutbox, c.Jobs, mailbox(c.Mailbox)),
 	}
 	t.tokens = newTokens(c.Secret, c.TokenAge, c.Now)
