@@ -19,6 +19,7 @@ import (
 type node struct {
 	line, web, internal string // addresses; web and internal are "" when they are not known
 	queue               string // of the beanstalkd protocol
+	gate, reply         string // of the gate, for clients and for workers
 	loops               int    // event loops; 0 when it has its default
 	ready               time.Duration
 	child               *child
@@ -32,7 +33,7 @@ func startServer(ctx context.Context, r *Run) (*node, error) {
 	if r.Target != "self" {
 		return s, s.point(ctx, r)
 	}
-	for _, a := range []*string{&s.line, &s.web, &s.internal, &s.queue} {
+	for _, a := range []*string{&s.line, &s.web, &s.internal, &s.queue, &s.gate, &s.reply} {
 		addr, err := freeAddr()
 		if err != nil {
 			return nil, err
@@ -44,7 +45,8 @@ func startServer(ctx context.Context, r *Run) (*node, error) {
 		return nil, err
 	}
 	s.dir = dir
-	args := append([]string{"serve", "--data", dir, "--line-addr", s.line, "--http-addr", s.web, "--internal-addr", s.internal, "--beanstalk-addr", s.queue}, raisedLimits...)
+	args := append([]string{"serve", "--data", dir, "--line-addr", s.line, "--http-addr", s.web, "--internal-addr", s.internal, "--beanstalk-addr", s.queue,
+		"--gate-addr", s.gate, "--gate-worker-addr", s.reply}, raisedLimits...)
 	start := time.Now()
 	s.child, _, err = startChild("gosper serve", r.Binary, args, r.Log)
 	if err != nil {

@@ -77,8 +77,15 @@ func (s *Session) start(req Request) {
 		Context: &c.ctx, Route: req.Route, Door: s.door.Name(), Remote: s.remote.String(), ClientCode: req.ClientCode,
 		Content: req.Content, Who: *s.Who(), Session: s, Received: now,
 	}
+	if req.Alone {
+		c.Session, c.World = nil, req.World
+	}
 	s.calls.active = c
-	l.engine.config.Dispatcher.Call(&c.Call, c.done)
+	run := req.Run
+	if run == nil {
+		run = l.engine.config.Dispatcher.Call
+	}
+	run(&c.Call, c.done)
 	if !c.stage.CompareAndSwap(stageDispatching, stageWaiting) {
 		s.answered(c)
 	}

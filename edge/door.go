@@ -48,4 +48,11 @@ type Request struct {
 	Content    []byte
 	Register   bool // the line door's REGISTER: reading pauses until it is answered
 	Quiet      bool // a command that has no REPLY: the client is told of a refusal only
+
+	// Alone is a call of a connection that ends with the answer: functions see no session, only the World it names.
+	Alone bool
+	World string
+	// Run, if set, answers the call in place of the dispatcher, under the same rules: it does not block and calls done once,
+	// from any goroutine. When the session has gone it may leave that out.
+	Run func(c *module.Call, done func(module.Reply))
 }

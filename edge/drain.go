@@ -54,7 +54,7 @@ func (l *loop) drain(spread time.Duration) {
 
 // drainTurn ends the session, or waits for the call in work.
 func (s *Session) drainTurn() {
-	if s.calls != nil && s.calls.active != nil {
+	if s.calls != nil && s.calls.active != nil || s.needed() {
 		s.times.end = s.loop.now + 1
 		s.schedule()
 		return

@@ -31,6 +31,12 @@ type Limits struct {
 	JobBytes  int
 	QueueHeld int
 
+	// The gate.
+	GateBytes      int
+	GateReplyBytes int
+	GateTimeout    time.Duration
+	GateJobs       int
+
 	// Rates, per connection.
 	ChatRate     int
 	ChatBurst    int
@@ -131,6 +137,15 @@ var limitTable = []Limit{
 		"largest job that a queue client may put", "JOB_TOO_BIG"),
 	countLimit("queue_held", "bytes", 8<<20, 4096, maxBytes, func(l *Limits) *int { return &l.QueueHeld },
 		"received bytes kept of a queue client while its earlier commands are answered", "cut"),
+
+	countLimit("gate_bytes", "bytes", 64<<10, 256, maxBytes, func(l *Limits) *int { return &l.GateBytes },
+		"longest request line of a gate client, CR LF included", "status -1"),
+	countLimit("gate_reply_bytes", "bytes", 1<<20, 256, maxBytes, func(l *Limits) *int { return &l.GateReplyBytes },
+		"longest reply line of a worker at the gate, CR LF included", "closed without a word"),
+	timeLimit("gate_timeout", 10*time.Second, time.Second, maxTime, func(l *Limits) *time.Duration { return &l.GateTimeout },
+		"a request at the gate is answered within this time; half of it is the time to run of a job that a worker takes", "status -2"),
+	countLimit("gate_jobs", "count", 16384, 1, maxCount, func(l *Limits) *int { return &l.GateJobs },
+		"requests at the gate that wait for workers elsewhere", "status -2"),
 
 	countLimit("chat_rate", "per second", 20, 0, maxCount, func(l *Limits) *int { return &l.ChatRate },
 		"chat lines of a connection; 0 is no limit", "status 1010, then rate"),

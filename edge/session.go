@@ -77,13 +77,14 @@ const (
 	flagDraining                   // has a turn in a drain
 	flagFragment                   // a message came in part
 	flagShut                       // our half of the connection is closed
+	flagAlarm                      // the door has asked to be called at a time
 )
 
 // times are ticks at which something about the session happened or will.
 type times struct {
 	opened  uint32
 	heard   uint32 // last bytes from the client
-	beat    uint32 // last ping
+	beat    uint32 // last ping; of a door without pings, flagAlarm: when it is called
 	partial uint32 // begin of the frame that is incomplete
 	message uint32 // begin of the message that came in part
 	end     uint32 // flagClosing: when it is cut; flagDraining: its turn

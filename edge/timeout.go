@@ -19,6 +19,12 @@ func (s *Session) timeout() {
 		s.drainTurn()
 		return
 	}
+	if s.is(flagAlarm) && int32(s.loop.now-s.times.beat) >= 0 {
+		s.ring()
+		if s.flags&(flagClosed|flagClosing) != 0 {
+			return
+		}
+	}
 	lim := &s.loop.engine.limits
 	if s.overdue(s.times.partial, lim.FrameTimeout, len(s.in) > 0 && !s.is(flagPaused)) ||
 		s.overdue(s.times.message, lim.FrameTimeout, s.is(flagFragment) && !s.is(flagPaused)) {
@@ -111,6 +117,9 @@ func (s *Session) schedule() {
 	}
 	if s.is(flagDraining) {
 		due, found = s.times.end, true
+	}
+	if s.is(flagAlarm) && (!found || int32(s.times.beat-due) < 0) {
+		due, found = s.times.beat, true
 	}
 	if len(s.in) > 0 && !s.is(flagPaused) {
 		at(s.times.partial, lim.FrameTimeout)

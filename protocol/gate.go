@@ -170,12 +170,12 @@ func ParseGateResponse(line []byte) (GateResponse, error) {
 }
 
 // ValidJobID reports whether id is JobIDSize small hex digits.
-func ValidJobID(id []byte) bool {
+func ValidJobID[T string | []byte](id T) bool {
 	if len(id) != JobIDSize {
 		return false
 	}
-	for _, c := range id {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+	for i := range len(id) {
+		if c := id[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
 			return false
 		}
 	}

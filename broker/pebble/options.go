@@ -19,7 +19,7 @@ type Options struct {
 	MinFree       uint64              // bytes that must stay free on the disk; below, writes are refused. Default 128 MiB
 	CommitTimeout time.Duration       // after which a commit counts as hanging. Default 5 s
 	Queue         int                 // writes that may wait for the committer. Default 4096
-	Ephemeral     []string            // Registry keys with these prefixes stay in memory. nil: "presence.", "rate."
+	Ephemeral     []string            // Registry keys with these prefixes stay in memory. nil: "presence.", "rate.", "gates."
 	HistoryMemory int64               // bytes of histories kept in memory; more are read from disk when asked for. Default 64 MiB
 	HistoryIdle   time.Duration       // a subject nobody published to for so long loses its history. Default 7 days
 	Jobs          broker.QueueOptions // of the Queue and the Schedule
@@ -50,7 +50,7 @@ func (o Options) withDefaults() Options {
 		o.Queue = 4096
 	}
 	if o.Ephemeral == nil {
-		o.Ephemeral = []string{"presence.", "rate."}
+		o.Ephemeral = []string{"presence.", "rate.", "gates."}
 	}
 	if o.HistoryMemory == 0 {
 		o.HistoryMemory = 64 << 20

@@ -13,6 +13,7 @@ import (
 	"gosper/broker"
 	"gosper/broker/keys"
 	"gosper/broker/memory"
+	"gosper/protocol"
 )
 
 const (
@@ -24,7 +25,8 @@ const (
 
 // Registry is the broker.Registry of a DB. Everything is in memory for reading; what is not ephemeral is on disk before
 // a write is answered, so a nonce that was taken does not come back after a crash, and a lease keeps its token.
-// Ephemeral prefixes (Options.Ephemeral) name keys that are worthless after a restart: they never touch the disk.
+// Ephemeral prefixes (Options.Ephemeral) name keys that are worthless after a restart: they never touch the disk. So are
+// keys that are ids of gate jobs, of which each names the gate whose client waits.
 type Registry struct {
 	db       *DB
 	volatile *memory.Registry
@@ -41,6 +43,9 @@ var _ broker.Registry = (*Registry)(nil)
 
 // ephemeral reports whether the key lives in memory only.
 func (r *Registry) ephemeral(key string) bool {
+	if protocol.ValidJobID(key) {
+		return true
+	}
 	for _, p := range r.prefixes {
 		if strings.HasPrefix(key, p) {
 			return true

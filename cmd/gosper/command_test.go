@@ -144,7 +144,7 @@ func TestServeAndTools(t *testing.T) {
 	out, errs := newWatched(), newWatched()
 	exit := make(chan int, 1)
 	go func() {
-		exit <- run(ctx, []string{"serve", "--data", data, "--line-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0",
+		exit <- run(ctx, []string{"serve", "--data", data, "--line-addr", "127.0.0.1:0", "--gate-addr", "127.0.0.1:0", "--gate-worker-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0",
 			"--internal-addr", "127.0.0.1:0", "--limit-drain-spread", "0s"}, stdio{strings.NewReader(""), out, errs})
 	}()
 	internal := out.await(t, `internal +http://(\S+)/metrics`)
@@ -236,7 +236,7 @@ func TestServeFails(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	code, _, errs := run0("serve", "--data", file, "--line-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--internal-addr", "127.0.0.1:0")
+	code, _, errs := run0("serve", "--data", file, "--line-addr", "127.0.0.1:0", "--gate-addr", "127.0.0.1:0", "--gate-worker-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--internal-addr", "127.0.0.1:0")
 	if code != exitError || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, "data") {
 		t.Errorf("a file as folder: exit %d, %q", code, errs)
 	}
@@ -245,9 +245,9 @@ func TestServeFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	for _, port := range []string{"line-addr", "http-addr", "internal-addr"} {
+	for _, port := range []string{"line-addr", "gate-addr", "gate-worker-addr", "http-addr", "internal-addr"} {
 		args := []string{"serve", "--data", t.TempDir()}
-		for _, name := range []string{"line-addr", "http-addr", "internal-addr"} {
+		for _, name := range []string{"line-addr", "gate-addr", "gate-worker-addr", "http-addr", "internal-addr"} {
 			addr := "127.0.0.1:0"
 			if name == port {
 				addr = taken.Addr().String()

@@ -17,7 +17,7 @@ func TestQueueTools(t *testing.T) {
 	out, errs := newWatched(), newWatched()
 	exit := make(chan int, 1)
 	go func() {
-		exit <- run(ctx, []string{"serve", "--data", filepath.Join(t.TempDir(), "data"), "--line-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0",
+		exit <- run(ctx, []string{"serve", "--data", filepath.Join(t.TempDir(), "data"), "--line-addr", "127.0.0.1:0", "--gate-addr", "127.0.0.1:0", "--gate-worker-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0",
 			"--internal-addr", "127.0.0.1:0", "--beanstalk-addr", "127.0.0.1:0", "--limit-drain-spread", "0s"}, stdio{strings.NewReader(""), out, errs})
 	}()
 	internal := out.await(t, `internal +http://(\S+)/metrics`)

@@ -24,7 +24,7 @@ type served struct {
 func launch(t *testing.T, data string, args ...string) *served {
 	t.Helper()
 	s := &served{out: newWatched(), ended: make(chan error, 1)}
-	s.cmd = exec.Command(os.Args[0], append([]string{"serve", "--data", data, "--line-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0",
+	s.cmd = exec.Command(os.Args[0], append([]string{"serve", "--data", data, "--line-addr", "127.0.0.1:0", "--gate-addr", "127.0.0.1:0", "--gate-worker-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0",
 		"--internal-addr", "127.0.0.1:0"}, args...)...)
 	s.cmd.Stdout = s.out
 	if err := s.cmd.Start(); err != nil {

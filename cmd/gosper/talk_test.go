@@ -18,6 +18,7 @@ func testNode(t *testing.T) *node.Node {
 	o := node.DefaultOptions()
 	o.Data = t.TempDir()
 	o.LineAddr, o.HTTPAddr, o.InternalAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	o.GateAddr, o.GateWorkerAddr = "127.0.0.1:0", "127.0.0.1:0"
 	n, err := node.Start(t.Context(), o, newLog(io.Discard, &o))
 	if err != nil {
 		t.Fatal(err)

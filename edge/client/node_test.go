@@ -31,6 +31,7 @@ func nodeOptions(t *testing.T) *node.Options {
 	o := node.DefaultOptions()
 	o.Data = t.TempDir()
 	o.LineAddr, o.HTTPAddr, o.InternalAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	o.GateAddr, o.GateWorkerAddr = "", ""
 	// How fast these tests may talk is not their subject.
 	o.Functions.ChatRate.PerSecond, o.Limits.CallRate, o.Limits.ChatRate = 0, 0, 0
 	return &o

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,10 @@ func New(c Config) (*Table, error) {
 		})
 	}
 	metrics.watch(t)
+	if err := tools.startModeration(t.end); err != nil {
+		t.Close()
+		return nil, err
+	}
 	return t, nil
 }
 
@@ -83,17 +88,32 @@ func (t *Table) Say(who *Identity, family bool, text []byte, done func(protocol.
 // Call runs one function. See Dispatcher.
 func (t *Table) Call(c *Call, done func(Reply)) {
 	f, gate := t.index.find(c.Route)
+	gate = gate || c.Door == DoorGate
 	j := &job{table: t, call: c, function: f, gate: gate, done: done}
 	switch {
 	case f == nil:
 		j.answer(nil, refuseGate(protocol.StatusUnknown, protocol.StatusUnknownFunction, messageUnknown+": no such route"))
-	case !t.tools.limits.allow(callerOf(f.Class, &c.Who, c.Remote), t.tools.now()):
+	case t.tools.refusesBanned(j):
+	case !j.byToken() && !j.withinRate():
 		j.answer(nil, faultTooMany)
 	case f.inline != nil && !gate:
 		j.runInline()
 	case !t.pool.try(j.run):
 		j.answer(nil, faultBusy)
 	}
+}
+
+// DoorGate is the Call.Door of the gate: its callers are answered as by gate name, whatever they wrote.
+const DoorGate = "gate"
+
+// byToken says whether the caller is known only after its token was read. Then the rate is looked at behind that, so that
+// players who share an address do not share a rate.
+func (j *job) byToken() bool { return j.gate && j.function.Needs&(NeedLogin|NeedWorld) != 0 }
+
+// withinRate counts the call and says whether it fits the rate of its class.
+func (j *job) withinRate() bool {
+	t := j.table.tools
+	return t.limits.allow(callerOf(j.function.Class, &j.call.Who, j.call.Remote), t.now())
 }
 
 // job is one call on its way through a table. It is answered exactly once.
@@ -122,7 +142,25 @@ func (j *job) run() {
 		j.answer(nil, err)
 		return
 	}
+	if j.function.inline != nil {
+		j.waitInline(ctx)
+		return
+	}
 	j.answer(j.function.run(j.table.tools, j.call))
+}
+
+// waitInline runs an inline function of a caller that had to leave the loop to be known.
+func (j *job) waitInline(ctx context.Context) {
+	done := make(chan struct{})
+	var once sync.Once
+	j.function.inline(j.table.tools, j.call, func(out any, err error) {
+		j.answer(out, err)
+		once.Do(func() { close(done) })
+	})
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 }
 
 // runInline works on the caller's goroutine, which may be an event loop.
@@ -161,7 +199,7 @@ func (j *job) admit() error {
 			return refuse(protocol.StatusInvalid, "Client Code is invalid!")
 		}
 	}
-	if j.gate && needs&(NeedLogin|NeedWorld) != 0 {
+	if j.byToken() {
 		if err := j.admitToken(); err != nil {
 			return err
 		}
@@ -190,7 +228,26 @@ func (j *job) admitToken() error {
 	if errors.Is(err, ErrToken) {
 		return refuseGate(protocol.StatusExpired, protocol.StatusInvalidToken, "token is not valid")
 	}
+	if err != nil {
+		return err
+	}
 	j.call.Who = who
+	if !j.withinRate() {
+		return faultTooMany
+	}
+	if needs := j.function.Needs; needs&NeedWorld != 0 && who.World == "" && j.call.World != "" {
+		return j.enter()
+	}
+	return nil
+}
+
+// enter lets a caller whose token names no world speak as its player in the world that the request names.
+func (j *job) enter() error {
+	p, err := j.table.tools.loadPlayer(j.call.Context, j.call.World, j.call.Who.Account)
+	if err == nil && p.Name != "" {
+		who := &j.call.Who
+		who.World, who.Name, who.Family = j.call.World, p.Name, p.Family
+	}
 	return err
 }
 
@@ -211,7 +268,7 @@ func (j *job) answer(out any, err error) {
 		if internal {
 			j.table.tools.log.Error("function failed", "route", j.call.Route, "error", err)
 		}
-		reply = fault.reply(j.gate)
+		reply = fault.reply(j.gate, j.call.Door == DoorGate)
 	}
 	metrics.count(j, reply.Status)
 	j.done(reply)

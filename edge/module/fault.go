@@ -72,13 +72,17 @@ func faultOf(err error) (f *Fault, internal bool) {
 	return refuseGate(protocol.StatusUnknown, protocol.StatusProgramming, messageUnknown), true
 }
 
-// reply encodes the fault for a caller by route or by gate name.
-func (f *Fault) reply(gate bool) Reply {
-	content, err := json.Marshal(struct {
+// reply encodes the fault for a caller by route or by gate name. bare leaves the envelope's "data" around its data away.
+func (f *Fault) reply(gate, bare bool) Reply {
+	var data any = struct {
 		Data any `json:"data"`
-	}{f.Data})
-	if err != nil {
-		content = []byte(`{"data":null}`)
+	}{f.Data}
+	if bare {
+		data = f.Data
+	}
+	content, err := json.Marshal(data)
+	if err != nil || bare && f.Data == nil {
+		content = []byte(`{}`)
 	}
 	if !gate {
 		return Reply{Status: f.Status, Message: f.Message, Content: content}

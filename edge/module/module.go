@@ -60,6 +60,7 @@ type Call struct {
 	Door       string          // "line", "ws", "gate", "http"
 	Remote     string          // client address without port, after PROXY protocol
 	ClientCode string
+	World      string // the world that a request of the gate names, else ""
 	Content    []byte // raw JSON object, valid JSON; "{}" when the client sent none
 	Who        Identity
 	Session    Session

@@ -12,13 +12,17 @@ import (
 // Methods of Table that trusted services and the operator use through the internal HTTP server. All of them may
 // block, so none is called on an event loop.
 
-// Authenticate returns whom a token speaks for: ErrToken when it does not count.
+// Authenticate returns whom a token speaks for: ErrToken when it does not count, or its player is banned.
 func (t *Table) Authenticate(ctx context.Context, token string) (Identity, error) {
 	claims, err := t.tools.validate(ctx, token)
 	if err != nil {
 		return Identity{}, err
 	}
-	return claims.identity(""), nil
+	who := claims.identity("")
+	if t.tools.banned(&who) != nil {
+		return Identity{}, ErrToken
+	}
+	return who, nil
 }
 
 // IssueToken makes the newest login token of an account, which ends all its older tokens and connections, or with
@@ -71,6 +75,37 @@ func (t *Table) RedeemNonce(ctx context.Context, key string) (map[string]string,
 	}
 	var payload map[string]string
 	return payload, json.Unmarshal(value, &payload)
+}
+
+// Has says whether the table has a function of this route or gate name. It may be called on a loop.
+func (t *Table) Has(route string) bool {
+	f, _ := t.index.find(route)
+	return f != nil
+}
+
+// Functions that stand for those which a worker elsewhere runs: what they need, and their rate.
+var (
+	workerFunction = Function{Route: "worker", Needs: NeedLogin, Class: ClassWrite, run: nothing}
+	openFunction   = Function{Route: "worker", Class: ClassAuth, run: nothing}
+)
+
+func nothing(*Tools, *Call) (any, error) { return empty{}, nil }
+
+// Admit checks a call of the gate whose function a worker elsewhere runs: its token, unless open, and its rate. c.Who is
+// filled in before done is called, exactly once, from any goroutine; a status that is not OK is the answer. It never
+// blocks.
+func (t *Table) Admit(c *Call, open bool, done func(Reply)) {
+	f := &workerFunction
+	if open {
+		f = &openFunction
+	}
+	j := &job{table: t, call: c, function: f, gate: true, done: done}
+	switch {
+	case !j.byToken() && !j.withinRate():
+		j.answer(nil, faultTooMany)
+	case !t.pool.try(j.run):
+		j.answer(nil, faultBusy)
+	}
 }
 
 // Outbox returns the e-mails that wait to be sent.

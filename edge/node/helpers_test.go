@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,11 @@ func launch(t *testing.T, data string, like *process, env ...string) *process {
 	}
 	p.cmd = exec.Command(os.Args[0])
 	p.cmd.Env = append(os.Environ(), append(env, "GOSPER_DATA="+data, "GOSPER_LINE_ADDR="+p.line, "GOSPER_HTTP_ADDR="+p.http, "GOSPER_INTERNAL_ADDR="+p.internal)...)
+	for _, name := range []string{"GOSPER_GATE_ADDR", "GOSPER_GATE_WORKER_ADDR"} {
+		if !slices.ContainsFunc(env, func(set string) bool { return strings.HasPrefix(set, name+"=") }) {
+			p.cmd.Env = append(p.cmd.Env, name+"=127.0.0.1:0")
+		}
+	}
 	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 	"gosper/edge"
 	"gosper/edge/control"
 	"gosper/edge/door/beanstalk"
+	"gosper/edge/door/gate"
 	"gosper/edge/door/line"
 	"gosper/edge/door/websocket"
 	"gosper/edge/module"
@@ -36,6 +37,7 @@ type Node struct {
 	games   *game.Host
 	table   *module.Table
 	engine  *edge.Engine
+	gate    *gate.Gate // nil without its ports
 	site    *control.Server
 	work    work
 
@@ -56,7 +58,7 @@ func Start(ctx context.Context, o Options, log *slog.Logger) (*Node, error) {
 	}
 	n := &Node{options: o, log: log, drainAsk: make(chan struct{})}
 	startGames := func() error { return n.startGames(ctx) }
-	for _, step := range []func() error{n.openStore, startGames, n.startTable, n.startWork, n.startEngine, n.startSite, ctx.Err} {
+	for _, step := range []func() error{n.openStore, startGames, n.startTable, n.startWork, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -111,6 +113,7 @@ func (n *Node) startEngine() error {
 		listeners = append(listeners, edge.Listener{Name: "tls-line", Addr: o.TLSLineAddr, Door: door, TLS: cert, ProxyFrom: o.ProxyFrom})
 	}
 	listeners = append(listeners, n.beanstalk()...)
+	listeners = append(listeners, n.gateListeners(cert)...)
 	n.engine, err = edge.Start(edge.Config{Loops: o.Loops, Listeners: listeners, Limits: o.Limits, Bus: n.db.Bus(),
 		Dispatcher: n.table, Streams: n.streams, Log: n.log})
 	return err
@@ -142,7 +145,7 @@ func (n *Node) ready() error {
 func metricTables() []control.Metric {
 	var all []control.Metric
 	for _, table := range [][]broker.Metric{edge.Metrics(), pebble.Metrics, module.Metrics(), game.Metrics(),
-		worker.Metrics(), mailer.Metrics(), beanstalk.Metrics()} {
+		worker.Metrics(), mailer.Metrics(), beanstalk.Metrics(), gate.Metrics()} {
 		for _, m := range table {
 			all = append(all, control.Metric{Name: m.Name, Type: metricType(m.Name), Help: m.Help})
 		}
@@ -161,9 +164,10 @@ func metricType(name string) string {
 	return "gauge"
 }
 
-// Addr returns the address of an open port: "line", "tls-line", "beanstalk", "http", "https" or "internal"; nil for a closed one.
+// Addr returns the address of an open port: "line", "tls-line", "gate", "tls-gate", "gate-worker", "beanstalk", "http", "https"
+// or "internal"; nil for a closed one.
 func (n *Node) Addr(name string) net.Addr {
-	if strings.HasSuffix(name, "line") || name == "beanstalk" {
+	if strings.HasSuffix(name, "line") || strings.Contains(name, "gate") || name == "beanstalk" {
 		return n.engine.Addr(name)
 	}
 	return n.site.Addr(name)
@@ -210,6 +214,9 @@ func (n *Node) close() error {
 	}
 	if n.engine != nil {
 		errs = append(errs, n.engine.Close())
+	}
+	if n.gate != nil {
+		n.gate.Close()
 	}
 	n.work.stop()
 	if n.table != nil {

@@ -24,16 +24,21 @@ import (
 type Options struct {
 	Data string // folder of everything that lasts
 
-	LineAddr      string // "" closes a port
-	HTTPAddr      string
-	InternalAddr  string
-	TLSLineAddr   string
-	HTTPSAddr     string
-	BeanstalkAddr string
-	TLSCert       string
-	TLSKey        string
-	ProxyFrom     []netip.Prefix
-	Origins       []string
+	LineAddr       string // "" closes a port
+	GateAddr       string
+	GateWorkerAddr string
+	HTTPAddr       string
+	InternalAddr   string
+	TLSLineAddr    string
+	TLSGateAddr    string
+	HTTPSAddr      string
+	BeanstalkAddr  string
+	TLSCert        string
+	TLSKey         string
+	ProxyFrom      []netip.Prefix
+	Origins        []string
+
+	GateOpenFunctions []string // of workers; they need no token
 
 	Secret        Secret // signs tokens; empty: the one in SecretFile
 	SecretFile    string // empty: <data>/secret, made at the first start
@@ -78,10 +83,14 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // DefaultOptions returns the options of a node that was told nothing.
 func DefaultOptions() Options {
 	return Options{
-		Data:          "gosper-data",
-		LineAddr:      ":9000",
-		HTTPAddr:      ":8080",
-		InternalAddr:  "127.0.0.1:8000",
+		Data:         "gosper-data",
+		LineAddr:     ":9000",
+		GateAddr:     ":8880",
+		HTTPAddr:     ":8080",
+		InternalAddr: "127.0.0.1:8000",
+
+		GateWorkerAddr: "127.0.0.1:8201",
+
 		Functions:     module.DefaultOptions(),
 		Limits:        edge.DefaultLimits(),
 		Games:         game.DefaultLimits(),
@@ -120,6 +129,7 @@ func (o *Options) checkAddrs() error {
 	for _, a := range []struct{ name, addr string }{
 		{"line-addr", o.LineAddr}, {"http-addr", o.HTTPAddr}, {"internal-addr", o.InternalAddr},
 		{"tls-line-addr", o.TLSLineAddr}, {"https-addr", o.HTTPSAddr},
+		{"gate-addr", o.GateAddr}, {"gate-worker-addr", o.GateWorkerAddr}, {"tls-gate-addr", o.TLSGateAddr},
 		{"beanstalk-addr", o.BeanstalkAddr},
 	} {
 		if a.addr == "" {
@@ -137,7 +147,7 @@ func (o *Options) checkAddrs() error {
 		}
 		seen[a.addr] = a.name
 	}
-	if o.LineAddr == "" && o.HTTPAddr == "" && o.TLSLineAddr == "" && o.HTTPSAddr == "" {
+	if o.LineAddr == "" && o.HTTPAddr == "" && o.TLSLineAddr == "" && o.HTTPSAddr == "" && o.GateAddr == "" && o.TLSGateAddr == "" {
 		return errors.New("line-addr: every client port is closed")
 	}
 	return nil
@@ -149,6 +159,8 @@ func (o *Options) checkTLS() error {
 		return errors.New("tls-cert: tls-cert and tls-key belong together")
 	case o.TLSLineAddr != "" && o.TLSCert == "":
 		return errors.New("tls-line-addr: needs tls-cert and tls-key")
+	case o.TLSGateAddr != "" && o.TLSCert == "":
+		return errors.New("tls-gate-addr: needs tls-cert and tls-key")
 	case o.HTTPSAddr != "" && o.TLSCert == "":
 		return errors.New("https-addr: needs tls-cert and tls-key")
 	}

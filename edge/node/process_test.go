@@ -182,6 +182,7 @@ func TestFolderIsLocked(t *testing.T) {
 func quietOptions(data string) Options {
 	o := DefaultOptions()
 	o.Data, o.LineAddr, o.HTTPAddr, o.InternalAddr = data, "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	o.GateAddr, o.GateWorkerAddr = "127.0.0.1:0", "127.0.0.1:0"
 	return o
 }
 

@@ -117,9 +117,13 @@ func (o *Options) bindPlaces(b *binder) {
 	b.text(&o.LogFormat, "log-format", "text or json")
 	b.group = "Ports"
 	b.text(&o.LineAddr, "line-addr", "port of the line protocol; empty closes it")
+	b.text(&o.GateAddr, "gate-addr", "port of the gate: one JSON line in, one out; empty closes it")
+	b.text(&o.GateWorkerAddr, "gate-worker-addr", "port on which workers elsewhere answer requests of the gate, without login: loopback or a trusted network; empty closes it")
+	b.value(&listValue{&o.GateOpenFunctions}, "gate-open-functions", "functions of workers elsewhere that need no token, as ping,register_shop,…")
 	b.text(&o.HTTPAddr, "http-addr", "port of page, API and websocket; empty closes it")
 	b.text(&o.InternalAddr, "internal-addr", "port for services and operators; empty closes it")
 	b.text(&o.TLSLineAddr, "tls-line-addr", "port of the line protocol under TLS; empty closes it")
+	b.text(&o.TLSGateAddr, "tls-gate-addr", "port of the gate under TLS; empty closes it")
 	b.text(&o.HTTPSAddr, "https-addr", "port of page, API and websocket under TLS; empty closes it")
 	b.text(&o.BeanstalkAddr, "beanstalk-addr", "port of the beanstalkd protocol over the durable queue, without login: loopback or a trusted network; empty closes it")
 	b.text(&o.TLSCert, "tls-cert", "file with the certificate chain (PEM)")

@@ -34,6 +34,7 @@ type Door struct {
 
 	// atomic
 	draining atomic.Bool
+	needed   atomic.Pointer[func() bool]
 	maxJob   atomic.Int64 // limit job_bytes, as the sessions know it
 	clients  clientCounts
 
@@ -49,6 +50,20 @@ func New(queue broker.Queue, version string, log *slog.Logger) *Door {
 
 // Drain has puts answered DRAINING from now on. Any goroutine.
 func (d *Door) Drain() { d.draining.Store(true) }
+
+// KeepWhile has a drain leave workers connected while needed says so: others wait for what they do. needed is called on
+// loops and does not block. Any goroutine.
+func (d *Door) KeepWhile(needed func() bool) { d.needed.Store(&needed) }
+
+// Needed says whether a drain has to wait before it ends a connection. Only workers are waited for.
+func (d *Door) Needed(s *edge.Session) bool {
+	c, ok := s.State.(*client)
+	needed := d.needed.Load()
+	return ok && c.worker && needed != nil && (*needed)()
+}
+
+// Watching returns how many connections watch a tube. Any goroutine.
+func (d *Door) Watching(tube string) int { return d.tubes.get(tube).watching }
 
 // Close waits for looks at the queue that are under way. Call it after the engine's Close and before that of the queue.
 func (d *Door) Close() {

@@ -69,7 +69,8 @@ func (s *server) start() {
 	s.t.Helper()
 	s.output = &bytes.Buffer{}
 	s.process = exec.Command(gosper(s.t), "serve", "--data", s.data,
-		"--line-addr", s.line, "--http-addr", s.http, "--internal-addr", s.internal)
+		"--line-addr", s.line, "--http-addr", s.http, "--internal-addr", s.internal,
+		"--gate-addr", "", "--gate-worker-addr", "")
 	s.process.Stdout, s.process.Stderr = s.output, s.output
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)

@@ -1,0 +1,60 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"time"
+
+	"gosper/edge"
+	"gosper/edge/door/gate"
+)
+
+// gateListeners returns the ports of the gate; none when the clients' are closed.
+func (n *Node) gateListeners(cert *tls.Config) (list []edge.Listener) {
+	o := &n.options
+	if o.GateAddr == "" && o.TLSGateAddr == "" {
+		return nil
+	}
+	config := gate.Config{Table: n.table, Open: o.GateOpenFunctions, Timeout: o.Limits.GateTimeout, Log: n.log}
+	if o.GateWorkerAddr != "" {
+		config.Queue, config.Registry, config.Consumers = n.db.Queue(), n.db.Registry(), n.staffed
+	}
+	n.gate = gate.New(config)
+	if n.work.door != nil {
+		n.work.door.KeepWhile(n.gate.Busy)
+	}
+	clients := n.gate.Client()
+	if o.GateAddr != "" {
+		list = append(list, edge.Listener{Name: "gate", Addr: o.GateAddr, Door: clients, ProxyFrom: o.ProxyFrom})
+	}
+	if o.TLSGateAddr != "" {
+		list = append(list, edge.Listener{Name: "tls-gate", Addr: o.TLSGateAddr, Door: clients, TLS: cert, ProxyFrom: o.ProxyFrom})
+	}
+	if o.GateWorkerAddr != "" {
+		list = append(list, edge.Listener{Name: "gate-worker", Addr: o.GateWorkerAddr, Door: n.gate.Worker()})
+	}
+	return list
+}
+
+// staffed says whether a worker elsewhere takes jobs of the gate: one that waits, or one at the beanstalkd port that is
+// at work.
+func (n *Node) staffed() bool {
+	if n.work.door != nil && n.work.door.Watching(gate.Tube) > 0 {
+		return true
+	}
+	stats, err := n.db.Queue().Stats(gate.Tube)
+	return err == nil && stats.Waiting > 0
+}
+
+// enterTimeout bounds what a start waits for the gate's key in the registry.
+const enterTimeout = 5 * time.Second
+
+// enterGate tells workers where to answer.
+func (n *Node) enterGate() error {
+	if n.gate == nil || n.options.GateWorkerAddr == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), enterTimeout)
+	defer cancel()
+	return n.gate.Enter(ctx, gate.Reachable(n.engine.Addr("gate-worker")))
+}
