@@ -16,6 +16,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"maps"
@@ -26,8 +27,9 @@ import (
 
 // Limits of a folder. What goes beyond them is broken.
 const (
-	MaxFile  = 1 << 20 // bytes of a file
-	MaxFiles = 512     // files of a folder; later ones by name are left out
+	MaxFile   = 1 << 20  // bytes of a file
+	MaxFiles  = 512      // files of a folder; later ones by name are left out
+	MaxFolder = 16 << 20 // bytes of all files together; likewise
 )
 
 // Defaults of Options.
@@ -168,4 +170,35 @@ func (f *Folder) List() []File {
 		list = append(list, f.force[name])
 	}
 	return list
+}
+
+// All returns one object with the content of every name that is in force. Its member version is the release of servers of
+// today, and is missing when that is not known.
+func (f *Folder) All() File {
+	data := []byte{'{'}
+	var modified time.Time
+	add := func(name string, content []byte) {
+		if len(data) > 1 {
+			data = append(data, ',')
+		}
+		data = append(append(append(data, '"'), name...), '"', ':')
+		data = append(data, content...)
+	}
+	for _, file := range f.List() {
+		if file.Data == nil {
+			continue
+		}
+		if file.Modified.After(modified) {
+			modified = file.Modified
+		}
+		if file.Name != versionName {
+			add(file.Name, file.Data)
+		}
+	}
+	if v, _ := f.Versions(); v.Server != "" {
+		text, _ := json.Marshal(v.Server) // a text always encodes
+		add(versionName, text)
+	}
+	data = append(data, '}')
+	return File{Data: data, ETag: ETag(data), Modified: modified}
 }

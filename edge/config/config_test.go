@@ -96,8 +96,8 @@ func (r *rig) has(name, want string) {
 // exist at first.
 func TestFolderFollows(t *testing.T) {
 	r := newRig(t, nil)
-	if r.Names() == nil || len(r.Names()) > 0 {
-		t.Error(r.Names())
+	if r.Names() == nil || len(r.Names()) > 0 || string(r.All().Data) != `{}` {
+		t.Error(r.Names(), r.All())
 	}
 	r.write("gift.json", `{"a":1}`)
 	r.write("readme.txt", "no config")
@@ -238,6 +238,38 @@ func TestFolderBoundsItsFiles(t *testing.T) {
 	r.has("z", "")
 	if r.troubles() != 1 || r.log.count("too many") != 1 {
 		t.Error(r.troubles(), r.log.b.String())
+	}
+}
+
+// Goal: all files together have a bound. Method: files of the largest size up to it, then one byte more.
+func TestFolderBoundsItsBytes(t *testing.T) {
+	files := make(map[string]string)
+	for i := range MaxFolder / MaxFile {
+		files["f"+string(rune('a'+i))+".json"] = strings.Repeat(" ", MaxFile-1) + "1"
+	}
+	r := newRig(t, files)
+	if len(r.Names()) != MaxFolder/MaxFile || r.troubles() != 0 {
+		t.Fatal(len(r.Names()), r.troubles())
+	}
+	r.write("z.json", "1")
+	r.look(false)
+	r.has("z", "")
+	if r.troubles() != 1 || r.log.count("too large") != 1 {
+		t.Error(r.troubles(), r.log.b.String())
+	}
+}
+
+// Goal: all that is in force is one object, whose tag changes with any of it. Method: files of two names and the releases.
+func TestAll(t *testing.T) {
+	r := newRig(t, map[string]string{"gift.json": ` {"a":1} `, "family.json": `[]`, "version.json": `{"2026-11-01":{"server":"1.5"}}`, "cut.json": `{`})
+	all := r.All()
+	if string(all.Data) != `{"family":[],"gift": {"a":1} ,"version":"1.5"}` || len(all.ETag) != 26 {
+		t.Errorf("%s %s", all.Data, all.ETag)
+	}
+	r.write("gift.json", `{"a":2}`)
+	r.look(false)
+	if r.All().ETag == all.ETag {
+		t.Error("the tag stays")
 	}
 }
 

@@ -111,10 +111,17 @@ func (f *Folder) scan(now time.Time, all bool) error {
 	if err != nil {
 		return err
 	}
-	here := make(map[string]bool, len(names))
-	for _, file := range names[:min(len(names), MaxFiles)] {
+	here, bytes := make(map[string]bool, len(names)), int64(0)
+	for i, file := range names {
+		info, err := root.Stat(file)
+		if err == nil && info.Mode().IsRegular() {
+			bytes += min(info.Size(), MaxFile)
+		}
+		if i == MaxFiles || bytes > MaxFolder {
+			break
+		}
 		here[file] = true
-		f.visit(root, file, now, all)
+		f.visit(root, file, visit{info, err, now, all})
 	}
 	for file, p := range f.paths {
 		if !here[file] {
@@ -122,8 +129,8 @@ func (f *Folder) scan(now time.Time, all bool) error {
 			delete(f.paths, file)
 		}
 	}
-	if len(names) > MaxFiles {
-		return fmt.Errorf("%d files are too many: the first %d by name count", len(names), MaxFiles)
+	if len(here) < len(names) {
+		return fmt.Errorf("%d files are too many or too large: the first %d by name count", len(names), len(here))
 	}
 	return nil
 }
@@ -144,16 +151,24 @@ func list(root *os.Root) ([]string, error) {
 	return names, nil
 }
 
+// visit is what is known of a file before it is read.
+type visit struct {
+	info fs.FileInfo
+	err  error // why there is no info
+	now  time.Time
+	all  bool // read it in any case
+}
+
 // visit reads one file if it has to.
-func (f *Folder) visit(root *os.Root, file string, now time.Time, all bool) {
+func (f *Folder) visit(root *os.Root, file string, v visit) {
 	p := f.paths[file]
 	if p == nil {
 		name, day, _ := SplitName(file)
 		p = &path{file: file, name: name, day: day}
 		f.paths[file] = p
 	}
-	info, err := root.Stat(file)
-	if err == nil && !all && info.Size() == p.size && info.ModTime().Equal(p.modified) && p.seen.Sub(p.modified) > settled {
+	err := v.err
+	if err == nil && !v.all && v.info.Size() == p.size && v.info.ModTime().Equal(p.modified) && p.seen.Sub(p.modified) > settled {
 		return
 	}
 	var data []byte
@@ -165,7 +180,7 @@ func (f *Folder) visit(root *os.Root, file string, now time.Time, all bool) {
 		f.broken(p, err)
 		return
 	}
-	p.size, p.modified, p.seen = info.Size(), info.ModTime(), now
+	p.size, p.modified, p.seen = v.info.Size(), v.info.ModTime(), v.now
 	f.take(p, data)
 }
 
@@ -265,8 +280,7 @@ func (f *Folder) settle() {
 	for name, p := range days {
 		file := force[name]
 		file.Data, file.Version, file.Modified = p.good, p.day, p.goodTime
-		sum := sha256.Sum256(p.good)
-		file.ETag = `"` + hex.EncodeToString(sum[:12]) + `"`
+		file.ETag = ETag(p.good)
 		force[name] = file
 	}
 	before := f.force
@@ -278,6 +292,12 @@ func (f *Folder) settle() {
 			}
 		}
 	}
+}
+
+// ETag returns the tag of content, as headers of HTTP have it.
+func ETag(data []byte) string {
+	sum := sha256.Sum256(data)
+	return `"` + hex.EncodeToString(sum[:12]) + `"`
 }
 
 // brokenFile says which file of a name is broken.

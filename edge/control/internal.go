@@ -12,14 +12,7 @@ import (
 	"gosper/protocol"
 )
 
-// endpoint is one path of the internal server.
-type endpoint struct {
-	method string
-	open   bool // without a token: for the probes of an orchestrator
-	run    func(*Server, *fasthttp.RequestCtx)
-}
-
-// endpoints of the internal server, but for /debug/pprof/.
+// endpoints of the internal server.
 var endpoints = map[string]endpoint{
 	"/issue_token":              {"POST", false, (*Server).issueToken},
 	"/validate_token":           {"POST", false, (*Server).validateToken},
@@ -49,24 +42,31 @@ var endpoints = map[string]endpoint{
 	"/admin/moderation/unban":   {"POST", false, (*Server).unban},
 	"/admin/moderation/reports": {"GET", false, (*Server).reports},
 	"/admin/moderation/resolve": {"POST", false, (*Server).resolve},
+
+	"/config":                     {"GET", false, (*Server).listSettings},
+	"/config/{name}":              {"GET", false, (*Server).getSetting},
+	"/get_{name}_config":          {"GET", false, (*Server).getOldSetting},
+	"/get_game_manager_config":    {"GET", false, (*Server).getManagerConfig},
+	"/get_server_version":         {"GET", false, (*Server).getServerVersion},
+	"/get_client_version":         {"GET", false, (*Server).getClientVersion},
+	"/get_server_config_location": {"GET", false, (*Server).getConfigLocation},
+	"/get_world_map":              {"GET", false, (*Server).getWorldMap},
+
+	"/debug/pprof/":             {"GET", false, profile},
+	"/debug/pprof/{profile...}": {"GET", false, profile},
 }
+
+var internalRoutes = newRoutes(endpoints)
 
 // serveInternal answers services and operators.
 func (s *Server) serveInternal(ctx *fasthttp.RequestCtx) {
-	p := string(ctx.Path())
-	e, known := endpoints[p]
-	if !known && strings.HasPrefix(p, "/debug/pprof/") {
-		e, known = endpoint{"GET", false, profile}, true
-	}
+	found, part := internalRoutes.find(string(ctx.Path()))
 	switch {
-	case !s.trusted(ctx, e.open):
-	case !known:
+	case !s.trusted(ctx, len(found) == 1 && found[0].open):
+	case found == nil:
 		fail(ctx, fasthttp.StatusNotFound, protocol.StatusUnknown, "there is nothing here")
-	case string(ctx.Method()) != e.method:
-		ctx.Response.Header.Set("Allow", e.method)
-		fail(ctx, fasthttp.StatusMethodNotAllowed, protocol.StatusUnknown, "use "+e.method)
 	default:
-		e.run(s, ctx)
+		s.run(ctx, found, part, false)
 	}
 }
 

@@ -13,21 +13,27 @@ import (
 	"gosper/protocol"
 )
 
+// site is what the public site serves beside the files of the page.
+var site = map[string]endpoint{
+	"/ws":                  {"", true, (*Server).upgrade}, // says itself what is wrong with a handshake
+	"/healthz":             {"GET", true, (*Server).health},
+	"/api/functions":       {"GET", true, (*Server).listFunctions},
+	"/api/call/{route...}": {"POST", true, (*Server).apiCall},
+	"/api/config":          {"GET", true, (*Server).listPublicSettings},
+	"/api/config/{name}":   {"GET", true, (*Server).getPublicSetting},
+}
+
+var siteRoutes = newRoutes(site)
+
 // servePublic answers the public site.
 func (s *Server) servePublic(ctx *fasthttp.RequestCtx) {
 	for _, h := range siteHeaders {
 		ctx.Response.Header.Set(h[0], h[1])
 	}
-	p := string(ctx.Path())
+	found, part := siteRoutes.find(string(ctx.Path()))
 	switch {
-	case p == "/ws":
-		s.upgrade(ctx)
-	case p == "/healthz":
-		s.health(ctx)
-	case p == "/api/functions":
-		s.listFunctions(ctx)
-	case strings.HasPrefix(p, callPrefix):
-		s.apiCall(ctx, p[len(callPrefix)-1:])
+	case found != nil:
+		s.run(ctx, found, part, true)
 	case !ctx.IsGet() && !ctx.IsHead():
 		ctx.Response.Header.Set("Allow", "GET, HEAD")
 		fail(ctx, fasthttp.StatusMethodNotAllowed, protocol.StatusUnknown, "method is not allowed here")
@@ -35,9 +41,6 @@ func (s *Server) servePublic(ctx *fasthttp.RequestCtx) {
 		fail(ctx, fasthttp.StatusNotFound, protocol.StatusUnknown, "there is nothing here")
 	}
 }
-
-// callPrefix is followed by a route without its first slash.
-const callPrefix = "/api/call/"
 
 // apiReply is the body of every answer of the API.
 type apiReply struct {
@@ -75,11 +78,6 @@ type functionOut struct {
 
 // listFunctions answers GET /api/functions.
 func (s *Server) listFunctions(ctx *fasthttp.RequestCtx) {
-	if !ctx.IsGet() {
-		ctx.Response.Header.Set("Allow", "GET")
-		fail(ctx, fasthttp.StatusMethodNotAllowed, protocol.StatusUnknown, "use GET")
-		return
-	}
 	var list []functionOut
 	for _, f := range s.config.Table.Functions() {
 		list = append(list, functionOut{f.Route, f.Gate, f.Needs.String(), f.Class.String(), f.Doc, json.RawMessage(f.Example)})
@@ -90,14 +88,10 @@ func (s *Server) listFunctions(ctx *fasthttp.RequestCtx) {
 // apiCall answers POST /api/call/<route>: the body is the content, an Authorization bearer token says who calls, the
 // header Gosper-Client-Code holds a client code. A JSON body is asked for, and a foreign Origin refused, so that no
 // other site can use a visitor's browser for calls.
-func (s *Server) apiCall(ctx *fasthttp.RequestCtx, route string) {
+func (s *Server) apiCall(ctx *fasthttp.RequestCtx) {
 	h := &ctx.Request.Header
 	kind, _, _ := strings.Cut(string(h.ContentType()), ";")
 	switch {
-	case !ctx.IsPost():
-		ctx.Response.Header.Set("Allow", "POST")
-		fail(ctx, fasthttp.StatusMethodNotAllowed, protocol.StatusUnknown, "use POST")
-		return
 	case !strings.EqualFold(strings.TrimSpace(kind), "application/json"):
 		fail(ctx, fasthttp.StatusUnsupportedMediaType, protocol.StatusUnknown, "content type must be application/json")
 		return
@@ -108,7 +102,7 @@ func (s *Server) apiCall(ctx *fasthttp.RequestCtx, route string) {
 		fail(ctx, fasthttp.StatusBadRequest, protocol.StatusUnknown, "body is not JSON")
 		return
 	}
-	c := &module.Call{Context: context.Background(), Route: route, Door: "http", Remote: remoteOf(ctx).String(),
+	c := &module.Call{Context: context.Background(), Route: "/" + partOf(ctx), Door: "http", Remote: remoteOf(ctx).String(),
 		ClientCode: string(h.Peek("Gosper-Client-Code")), Content: append([]byte(nil), ctx.PostBody()...), Received: time.Now()}
 	if token, ok := bearer(h); ok {
 		who, err := s.config.Table.Authenticate(c.Context, token)

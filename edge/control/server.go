@@ -25,6 +25,7 @@ import (
 
 	"gosper/broker"
 	"gosper/edge"
+	"gosper/edge/config"
 	"gosper/edge/module"
 	"gosper/protocol"
 )
@@ -70,15 +71,18 @@ type Config struct {
 	Page         fs.FS // files of the page, index.html at its root; nil for none
 	Table        *module.Table
 	Bus          broker.Bus
-	Queue        broker.Queue                         // for operators
-	Schedule     broker.Schedule                      // for operators
-	Room         Room                                 // counts public connections
-	Adopt        func(net.Conn, edge.AdoptInfo) error // takes a websocket and its place in Room over; not when it fails
-	Ready        func() error                         // why the node cannot take clients; nil when it can
-	Drain        func()                               // asks the node to drain; returns at once
-	Metrics      []Metric                             // descriptions for /metrics
-	Version      string
-	Log          *slog.Logger
+	Queue        broker.Queue    // for operators
+	Schedule     broker.Schedule // for operators
+	Settings     *config.Folder  // files that services ask for; nil is a folder without files
+	// PublicSettings are the names of them that everybody may read; "*" is all.
+	PublicSettings []string
+	Room           Room                                 // counts public connections
+	Adopt          func(net.Conn, edge.AdoptInfo) error // takes a websocket and its place in Room over; not when it fails
+	Ready          func() error                         // why the node cannot take clients; nil when it can
+	Drain          func()                               // asks the node to drain; returns at once
+	Metrics        []Metric                             // descriptions for /metrics
+	Version        string
+	Log            *slog.Logger
 }
 
 // Server is the running HTTP side of a node. All methods may be called from any goroutine.
