@@ -18,6 +18,7 @@ import (
 	"gosper/broker/pebble"
 	"gosper/broker/worker"
 	"gosper/edge"
+	"gosper/edge/config"
 	"gosper/edge/control"
 	"gosper/edge/door/beanstalk"
 	"gosper/edge/door/gate"
@@ -33,6 +34,7 @@ type Node struct {
 	options Options
 	log     *slog.Logger
 	db      *pebble.DB
+	config  *config.Folder
 	streams *edge.Streams
 	games   *game.Host
 	table   *module.Table
@@ -58,7 +60,7 @@ func Start(ctx context.Context, o Options, log *slog.Logger) (*Node, error) {
 	}
 	n := &Node{options: o, log: log, drainAsk: make(chan struct{})}
 	startGames := func() error { return n.startGames(ctx) }
-	for _, step := range []func() error{n.openStore, startGames, n.startTable, n.startWork, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
+	for _, step := range []func() error{n.openStore, n.openConfig, startGames, n.startTable, n.startWork, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -84,6 +86,16 @@ func (n *Node) openStore() error {
 	return nil
 }
 
+// openConfig begins to follow the config folder, which need not exist.
+func (n *Node) openConfig() (err error) {
+	dir := n.options.ConfigDir
+	if dir == "" {
+		dir = filepath.Join(n.options.Data, "config")
+	}
+	n.config, err = config.Open(config.Options{Dir: dir, Reread: n.options.ConfigReread, Log: n.log})
+	return err
+}
+
 func (n *Node) startTable() error {
 	secret, err := loadSecret(&n.options)
 	if err != nil {
@@ -94,7 +106,7 @@ func (n *Node) startTable() error {
 		return err
 	}
 	n.table, err = module.New(module.Config{Options: n.options.Functions, Store: n.db.Store(), Registry: n.db.Registry(),
-		Bus: n.db.Bus(), Games: n.games, Jobs: n.db.Queue(), Schedule: n.db.Schedule(), Buildings: kinds, Mailbox: n.options.mailbox(), Secret: secret, Log: n.log})
+		Bus: n.db.Bus(), Games: n.games, Jobs: n.db.Queue(), Schedule: n.db.Schedule(), Buildings: kinds, Mailbox: n.options.mailbox(), Settings: n.config, Secret: secret, Log: n.log})
 	return err
 }
 
@@ -129,7 +141,7 @@ func (n *Node) startSite() error {
 	n.site, err = control.Start(control.Config{
 		HTTPAddr: o.HTTPAddr, HTTPSAddr: o.HTTPSAddr, TLS: cert, InternalAddr: o.InternalAddr, Token: string(o.InternalToken),
 		Origins: o.Origins, ProxyFrom: o.ProxyFrom, Limits: o.HTTP, Page: web.FS, Table: n.table, Bus: n.db.Bus(),
-		Queue: n.db.Queue(), Schedule: n.db.Schedule(), Room: n.engine,
+		Queue: n.db.Queue(), Schedule: n.db.Schedule(), Settings: n.config, PublicSettings: o.ConfigPublic, Room: n.engine,
 		Adopt: func(c net.Conn, info edge.AdoptInfo) error { return n.engine.Adopt(c, door, info) },
 		Ready: n.ready, Drain: n.askDrain, Metrics: metricTables(), Version: Version(), Log: n.log,
 	})
@@ -145,7 +157,7 @@ func (n *Node) ready() error {
 func metricTables() []control.Metric {
 	var all []control.Metric
 	for _, table := range [][]broker.Metric{edge.Metrics(), pebble.Metrics, module.Metrics(), game.Metrics(),
-		worker.Metrics(), mailer.Metrics(), beanstalk.Metrics(), gate.Metrics()} {
+		worker.Metrics(), mailer.Metrics(), beanstalk.Metrics(), gate.Metrics(), config.Metrics()} {
 		for _, m := range table {
 			all = append(all, control.Metric{Name: m.Name, Type: metricType(m.Name), Help: m.Help})
 		}
@@ -225,6 +237,7 @@ func (n *Node) close() error {
 	if n.games != nil {
 		errs = append(errs, n.games.Close()) // notes in each log where its game is
 	}
+	n.config.Close()
 	if n.db != nil {
 		errs = append(errs, n.db.Close())
 	}

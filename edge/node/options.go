@@ -14,6 +14,7 @@ import (
 
 	"gosper/broker/mailer"
 	"gosper/edge"
+	"gosper/edge/config"
 	"gosper/edge/control"
 	"gosper/edge/module"
 	"gosper/grid/game"
@@ -59,8 +60,11 @@ type Options struct {
 	Mail                     mailer.Options // SMTP, TLS, User, From, Site, Timeout; the rest is filled in at the start
 	SMTPPassword             Secret
 	BuildingsFile            string // JSON; "": module.DefaultBuildings
-	JobReserves, JobTimeouts int    // of one job, after which it is buried; 0 is no limit
-	MailWorkers              int    // e-mails sent at a time
+	ConfigDir                string // folder of JSON files that the node follows; "": config in the data folder
+	ConfigReread             time.Duration
+	ConfigPublic             []string // names that everybody may read; "*" is all
+	JobReserves, JobTimeouts int      // of one job, after which it is buried; 0 is no limit
+	MailWorkers              int      // e-mails sent at a time
 
 	LogLevel  slog.Level
 	LogFormat string // "text" or "json"
@@ -101,6 +105,7 @@ func DefaultOptions() Options {
 		CommitTimeout: 5 * time.Second,
 		Mail:          mailer.Options{TLS: "starttls", From: "gosper@localhost", Site: "gosper", Timeout: 30 * time.Second},
 		MailWorkers:   4,
+		ConfigReread:  config.DefaultReread,
 		LogFormat:     "text",
 	}
 }
@@ -232,6 +237,8 @@ func (o *Options) checkRest() error {
 		return errors.New("free-disk: must be positive")
 	case o.CommitTimeout <= 0:
 		return errors.New("commit-timeout: must be positive")
+	case o.ConfigReread < time.Second:
+		return errors.New("config-reread: must be at least 1s")
 	case o.LogFormat != "text" && o.LogFormat != "json":
 		return errors.New("log-format: must be text or json")
 	}

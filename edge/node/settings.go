@@ -157,6 +157,9 @@ func (o *Options) bindFunctions(b *binder) {
 	b.number(&f.GamePage, "game-page", "most games or events that one page of a list has")
 	b.number(&f.GameText, "game-text", "bytes of a pattern's text, or of a grid of the past, in one call")
 	b.text(&o.BuildingsFile, "buildings-file", "JSON file of what can be built, {kind: [{seconds, pattern or rle}, …]}; empty: house, lighthouse, shipyard")
+	b.text(&o.ConfigDir, "config-dir", "folder of JSON files that a running node follows (figures of functions, and what clients ask for); empty: config in the data folder")
+	b.time(&o.ConfigReread, "config-reread", "time after which all of them are read anew, changed or not; changes are looked for every 2s")
+	b.value(&listValue{&o.ConfigPublic}, "config-public", "names of them that everybody may read at /api/config, as world_map,version; * is all")
 	b.group = "Chat"
 	b.number(&f.TextBytes, "chat-text", "longest chat text in bytes")
 	b.number(&f.ChatKeep.Messages, "chat-history", "messages kept for a world or family; 0 keeps none")
