@@ -15,15 +15,15 @@ import (
 func configCommand() command {
 	return command{
 		name:    "config",
-		summary: "print, check or document the options of a node",
-		example: "gosper config print --config gosper.yaml\ngosper config check --config gosper.toml\ngosper config docs > options.md",
+		summary: "print, check or document the options of a node, or check a folder of config files",
+		example: "gosper config print --config gosper.yaml\ngosper config check --config gosper.toml\ngosper config check ./gosper-data/config\ngosper config docs > options.md",
 		run:     runConfig,
 	}
 }
 
 // runConfig runs print, check or docs.
 func runConfig(_ context.Context, args []string, io stdio) int {
-	const usage = "print|check|docs [flags of serve]"
+	const usage = "print|check|docs [flags of serve] [FOLDER]"
 	if len(args) == 0 {
 		return usageError(io, "gosper config", errors.New("say print, check or docs"))
 	}
@@ -53,10 +53,12 @@ func checkConfig(word string, args []string, io stdio) int {
 	})
 	switch {
 	case errors.Is(err, flag.ErrHelp):
-		printUsage(io.out, configCommand(), word+" [--format yaml|toml] [flags of serve]", nil)
+		printUsage(io.out, configCommand(), word+" [--format yaml|toml] [flags of serve] [FOLDER]", nil)
 		return exitOK
 	case err != nil:
 		return usageError(io, name, err)
+	case err == nil && word == "check" && len(rest) == 1:
+		return checkFolder(rest[0], io)
 	case len(rest) > 0:
 		return usageError(io, name, fmt.Errorf("unexpected argument %q", rest[0]))
 	case *format != "yaml" && *format != "toml":

@@ -3,15 +3,12 @@ package main
 import (
 	"flag"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"strings"
 	"testing"
 
-	"gosper/broker/memory"
 	"gosper/edge"
-	"gosper/edge/module"
+	"gosper/edge/config"
 	"gosper/edge/node"
 	"gosper/grid/game"
 	"gosper/protocol"
@@ -27,30 +24,42 @@ type table struct {
 }
 
 func referenceTables(t *testing.T) []table {
-	return []table{optionRows(), functionRows(t), limitRows(), closeRows(), statusRows()}
+	return []table{optionRows(), functionRows(t), configRows(t), limitRows(), closeRows(), statusRows()}
 }
 
 // machineDefaults are the defaults that depend on the machine, in words.
 var machineDefaults = map[string]string{"password-workers": "half the CPUs"}
 
 func functionRows(t *testing.T) table {
-	store, registry, bus := memory.NewStore(), memory.NewRegistry(), memory.NewBus(memory.BusOptions{})
-	functions, err := module.New(module.Config{Options: module.DefaultOptions(), Store: store, Registry: registry, Bus: bus,
-		Secret: make([]byte, module.MinSecret), Log: slog.New(slog.DiscardHandler)})
+	functions, stop, err := memoryTable(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		functions.Close()
-		for _, engine := range []io.Closer{bus, registry, store} {
-			if err := engine.Close(); err != nil {
-				t.Error(err)
-			}
+	defer func() {
+		if err := stop(); err != nil {
+			t.Error(err)
 		}
-	})
+	}()
 	rows := table{name: "functions", head: []string{"route", "gate", "what it does", "needs", "class", "content"}}
 	for _, f := range functions.Functions() {
 		rows.rows = append(rows.rows, []string{"`" + f.Route + "`", code(f.Gate), f.Doc, f.Needs.String(), f.Class.String(), code(f.Example)})
+	}
+	return rows
+}
+
+// configRows lists the config files that functions follow, with what counts without them.
+func configRows(t *testing.T) table {
+	folder, err := config.Open(config.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	if _, err := boundNames(folder); err != nil {
+		t.Fatal(err)
+	}
+	rows := table{name: "config files", head: []string{"file", "without it"}}
+	for _, b := range folder.Bindings() {
+		rows.rows = append(rows.rows, []string{code(b.Name + ".json"), code(string(b.Fallback))})
 	}
 	return rows
 }

@@ -172,6 +172,35 @@ func (f *Folder) List() []File {
 	return list
 }
 
+// State is what a Folder knows of one file, for operators.
+type State struct {
+	File    string // file name
+	Name    string // of the content
+	Day     string // from which it counts, "" from ever
+	InForce bool
+	Broken  error // why what it holds now is not good; nil when it is
+}
+
+// Files lists the files of the folder by name.
+func (f *Folder) Files() []State {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []State
+	for _, file := range slices.Sorted(maps.Keys(f.paths)) {
+		p := f.paths[file]
+		force := f.force[p.name]
+		list = append(list, State{p.file, p.name, p.day, force.Data != nil && force.Version == p.day, p.broken})
+	}
+	return list
+}
+
+// Trouble says why the folder could not be read as a whole when it was looked at last; "" when it could.
+func (f *Folder) Trouble() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.trouble
+}
+
 // All returns one object with the content of every name that is in force. Its member version is the release of servers of
 // today, and is missing when that is not known.
 func (f *Folder) All() File {
