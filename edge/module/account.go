@@ -242,7 +242,7 @@ func (t *Tools) logIn(c *Call, a *account, share bool, ops ...broker.Op) (sessio
 		}
 		return "", "", err
 	}
-	if _, err := t.speakAs(c, who, nil); err != nil {
+	if _, err := t.speakAs(c, &who, nil); err != nil {
 		return "", "", err
 	}
 	session, err = t.sessionToken(who, who.Login)
@@ -299,6 +299,6 @@ func logout(t *Tools, c *Call, in *logoutIn) (empty, error) {
 		}
 		t.online.replace(c.Who.Account, c.Session)
 	}
-	_, err := t.speakAs(c, Identity{ClientCode: c.ClientCode}, nil)
+	_, err := t.speakAs(c, &Identity{ClientCode: c.ClientCode}, nil)
 	return empty{}, err
 }

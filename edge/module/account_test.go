@@ -18,7 +18,8 @@ func TestAccountsOutliveTheTable(t *testing.T) {
 	r := newRig(t, nil)
 	p := r.complete("alfred", "Secret1")
 	var entered struct{ Session string }
-	p.must("/user/enterWorld", `{"world":"0","name":"Alf","family":"foxes"}`, &entered)
+	p.must("/user/enterWorld", `{"world":"0","name":"Alf"}`, &entered)
+	r.join(p, "foxes")
 	r.table.Close()
 	again, err := New(Config{Options: r.table.tools.options, Store: r.store, Registry: r.reg, Bus: r.bus,
 		Secret: []byte("0123456789abcdef"), Log: r.table.tools.log})

@@ -35,6 +35,9 @@ type tokenOut struct {
 
 func chatToken(t *Tools, c *Call, _ *empty) (tokenOut, error) {
 	nonce := newNonce()
+	if err := t.settleFamily(c.Context, &c.Who); err != nil {
+		return tokenOut{}, err
+	}
 	return tokenOut{nonce}, t.registerNonce(c.Context, nonce, payloadOf(c.Who))
 }
 

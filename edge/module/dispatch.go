@@ -43,6 +43,10 @@ func New(c Config) (*Table, error) {
 		})
 	}
 	metrics.watch(t)
+	if err := tools.followRooms(); err != nil {
+		t.Close()
+		return nil, err
+	}
 	if err := tools.startModeration(t.end); err != nil {
 		t.Close()
 		return nil, err
@@ -56,6 +60,7 @@ func (t *Table) Functions() []Function { return append([]Function(nil), t.functi
 // Close answers what is queued, ends the workers and stops pushes. Later calls are answered "busy".
 func (t *Table) Close() {
 	t.tools.presence.close()
+	t.tools.families.rooms.close()
 	t.cancel()
 	t.pool.close()
 	metrics.unwatch(t)
@@ -246,7 +251,8 @@ func (j *job) enter() error {
 	p, err := j.table.tools.loadPlayer(j.call.Context, j.call.World, j.call.Who.Account)
 	if err == nil && p.Name != "" {
 		who := &j.call.Who
-		who.World, who.Name, who.Family = j.call.World, p.Name, p.Family
+		who.World, who.Name = j.call.World, p.Name
+		err = j.table.tools.settleFamily(j.call.Context, who)
 	}
 	return err
 }

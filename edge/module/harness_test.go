@@ -115,6 +115,11 @@ func (r *rig) connect() *peer {
 
 func (p *peer) ID() uint64 { return p.id }
 
+func (p *peer) Who() *Identity {
+	who := p.identity()
+	return &who
+}
+
 func (p *peer) SetIdentity(who Identity) {
 	p.mu.Lock()
 	before := p.who
@@ -294,12 +299,32 @@ func (r *rig) play(world, name, family string) *peer {
 	r.t.Helper()
 	p := r.connect()
 	p.must("/user/loginUnique", `{"unique_id":"device-`+world+name+`"}`, nil)
-	content, err := json.Marshal(map[string]string{"world": world, "name": name, "family": family})
+	content, err := json.Marshal(map[string]string{"world": world, "name": name})
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	p.must("/user/enterWorld", string(content), nil)
+	if family != "" {
+		r.join(p, family)
+	}
 	return p
+}
+
+// join makes the peer a member of a family, which it founds when there is none, and waits until its connections are there.
+func (r *rig) join(p *peer, name string) {
+	r.t.Helper()
+	t, who := r.table.tools, p.identity()
+	f, err := t.familyNamed(context.Background(), who.World, name)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if f == nil {
+		p.must("/family/create", `{"name":"`+name+`"}`, nil)
+		return
+	}
+	if _, err := t.join(&Call{Context: context.Background(), Who: who}, who.World, f.ID, who.Account); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // emails returns the outbox.

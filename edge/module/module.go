@@ -30,6 +30,8 @@ type Identity struct {
 // (gate, HTTP) have a nil Session.
 type Session interface {
 	ID() uint64 // unique in this process
+	// Who returns who the session speaks as. The result is shared and not to be changed.
+	Who() *Identity
 	// SetIdentity replaces who the session speaks as, before the call's reply is written.
 	SetIdentity(Identity)
 	// Subscribe sends messages of subject to this client from now on. With a since of the present epoch it first sends

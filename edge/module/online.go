@@ -123,6 +123,26 @@ func (o *online) end(account string, keep Session, code protocol.CloseCode) {
 	}
 }
 
+// sessions lists the connections of an account.
+func (o *online) sessions(account string) []Session {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.byAccount[account])
+}
+
+// places lists the worlds in which accounts are with connections of this node.
+func (o *online) places() map[room]bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	places := make(map[room]bool)
+	for _, a := range o.bySession {
+		if who := a.session.Who(); who.World != "" {
+			places[room{who.World, a.account}] = true
+		}
+	}
+	return places
+}
+
 // count returns how many accounts and connections of accounts there are.
 func (o *online) count() (accounts, connections int) {
 	o.mu.Lock()

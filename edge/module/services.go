@@ -22,7 +22,7 @@ func (t *Table) Authenticate(ctx context.Context, token string) (Identity, error
 	if t.tools.banned(&who) != nil {
 		return Identity{}, ErrToken
 	}
-	return who, nil
+	return who, t.tools.settleFamily(ctx, &who)
 }
 
 // IssueToken makes the newest login token of an account, which ends all its older tokens and connections, or with
@@ -69,11 +69,22 @@ func (t *Table) RedeemNonce(ctx context.Context, key string) (map[string]string,
 	if key == "" || len(key) > nonceMax {
 		return nil, broker.ErrNotFound
 	}
-	value, err := t.tools.registry.Take(ctx, nonceKey(key))
+	value, err := t.tools.registry.Get(ctx, nonceKey(key))
 	if err != nil {
 		return nil, err
 	}
 	var payload map[string]string
+	if json.Unmarshal(value, &payload) == nil && payload[nonceBox] != "" {
+		if err := t.tools.redeemMail(ctx, key, payload); err != nil {
+			return nil, err
+		}
+		t.tools.closeDoor(ctx, key) // the mark decides who got it
+		return payload, nil
+	}
+	if value, err = t.tools.registry.Take(ctx, nonceKey(key)); err != nil {
+		return nil, err
+	}
+	clear(payload) // what was taken counts, should it be another
 	return payload, json.Unmarshal(value, &payload)
 }
 

@@ -66,35 +66,49 @@ func (t *Tools) mayRead(who Identity, subject string) bool {
 }
 
 // speakAs makes the call's connection speak as who: it gets the subjects of who, from the named positions on, and
-// nothing that only the former identity may read. Without a connection (gate, HTTP) it does nothing. When it fails
-// the connection speaks as before.
-func (t *Tools) speakAs(c *Call, who Identity, since []protocol.Position) ([]protocol.Resumed, error) {
+// nothing that only the former identity may read. The family of who becomes the one that its player is a member of. Without
+// a connection (gate, HTTP) nothing else happens. When it fails the connection speaks as before.
+func (t *Tools) speakAs(c *Call, who *Identity, since []protocol.Position) ([]protocol.Resumed, error) {
 	s := c.Session
 	if s == nil {
-		return nil, nil
+		return nil, t.settleFamily(c.Context, who)
 	}
 	if !t.online.attach(who.Account, s) {
 		return nil, refuse(protocol.StatusRefused, "too many connections of this account")
 	}
-	if fault := t.banned(&who); fault != nil { // looked for after attach, so that a ban at this moment finds the connection or is found
+	l := t.families.rooms.lock(s.ID())
+	l.Lock()
+	defer l.Unlock()
+	out, err := t.speakLocked(c, who, since)
+	if err != nil {
 		t.online.attach(c.Who.Account, s)
+	}
+	return out, err
+}
+
+// speakLocked is speakAs for a connection. The caller holds its lock.
+func (t *Tools) speakLocked(c *Call, who *Identity, since []protocol.Position) ([]protocol.Resumed, error) {
+	if err := t.settleFamily(c.Context, who); err != nil {
+		return nil, err
+	}
+	s := c.Session
+	if fault := t.banned(who); fault != nil { // looked for after attach, so that a ban at this moment finds the connection or is found
 		return nil, fault
 	}
 	had := s.Subscriptions()
-	subjects := subjectsOf(who)
+	subjects := subjectsOf(*who)
 	for _, p := range since {
-		if t.mayRead(who, p.Subject) && !slices.Contains(subjects, p.Subject) {
+		if t.mayRead(*who, p.Subject) && !slices.Contains(subjects, p.Subject) {
 			subjects = append(subjects, p.Subject)
 		}
 	}
 	out, err := t.subscribe(c.Context, s, subjects, had, since)
 	if err != nil {
-		t.online.attach(c.Who.Account, s)
 		return nil, err
 	}
-	s.SetIdentity(who)
+	s.SetIdentity(*who)
 	for _, subject := range had {
-		if !t.mayRead(who, subject) {
+		if !t.mayRead(*who, subject) {
 			s.Unsubscribe(subject)
 		}
 	}
@@ -135,7 +149,7 @@ func sessionRegister(t *Tools, c *Call, in *registerNonceIn) (sessionOut, error)
 		return sessionOut{}, err
 	}
 	who.ClientCode = c.ClientCode
-	subjects, err := t.speakAs(c, who, nil)
+	subjects, err := t.speakAs(c, &who, nil)
 	if err != nil {
 		return sessionOut{}, err
 	}
@@ -157,7 +171,7 @@ func sessionResume(t *Tools, c *Call, in *protocol.ResumeRequest) (sessionOut, e
 		return sessionOut{}, err
 	}
 	who := claims.identity(c.ClientCode)
-	subjects, err := t.speakAs(c, who, in.Positions)
+	subjects, err := t.speakAs(c, &who, in.Positions)
 	if err != nil {
 		return sessionOut{}, err
 	}

@@ -151,6 +151,7 @@ type Tools struct {
 	social     *social
 	post       *post.Office // nil: a node without mailboxes
 	outbox     *Outbox
+	families   *families
 	buildings  *buildings                       // nil: this node builds nothing
 	later      func(func(context.Context)) bool // queues work that no reply waits for
 }
@@ -178,6 +179,7 @@ func newTools(c Config) (*Tools, error) {
 		social:     newSocial(&c),
 		post:       c.Post,
 		outbox:     NewOutbox(c.Store, c.MailOutbox, c.Jobs, mailbox(c.Mailbox)),
+		families:   newFamilies(&c),
 	}
 	t.tokens = newTokens(c.Secret, c.TokenAge, c.Now)
 	var err error
