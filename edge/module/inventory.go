@@ -79,6 +79,7 @@ func (t *Tools) loadInventory(ctx context.Context, world, account string) (*inve
 	if inv.Items == nil {
 		inv.Items = make(map[string]int64)
 	}
+	t.social.dropLost(inv, t.now())
 	return inv, nil
 }
 
