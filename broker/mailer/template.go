@@ -28,6 +28,20 @@ var templates = map[string]template{
 		html: page("Hello {{username}},", "With this code you can log in to {{site}} and set a new password:",
 			"If you did not ask for it, ignore this mail: your password stays as it is."),
 	},
+	"bindEmail": {
+		subject: "{{code}} is your code for {{site}}",
+		text: "Hello {{username}},\r\n\r\nthis code makes this address that of your account at {{site}}:\r\n\r\n    {{code}}\r\n\r\n" +
+			"It is valid for five minutes. If you did not ask for it, ignore this mail.\r\n",
+		html: page("Hello {{username}},", "This code makes this address that of your account at {{site}}:",
+			"It is valid for five minutes. If you did not ask for it, ignore this mail."),
+	},
+	"unbindEmail": {
+		subject: "{{code}} is your code for {{site}}",
+		text: "Hello {{username}},\r\n\r\nthis code takes this address from your account at {{site}}:\r\n\r\n    {{code}}\r\n\r\n" +
+			"It is valid for five minutes. If you did not ask for it, somebody else is logged in to your account: change your password.\r\n",
+		html: page("Hello {{username}},", "This code takes this address from your account at {{site}}:",
+			"It is valid for five minutes. If you did not ask for it, somebody else is logged in to your account: change your password."),
+	},
 }
 
 func page(greeting, before, after string) string {

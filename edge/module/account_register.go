@@ -93,7 +93,7 @@ func (t *Tools) newRegistration(c *Call, in *registerIn) (*account, []broker.Op,
 		w.remove(a) // a guest who began before, perhaps with a wrong address
 	}
 	a.Username, a.Email, a.Stage, a.Staged = in.Username, in.Email, stageEmailCode, t.now()
-	return a, w.take(a), nil
+	return a, w.take(a, usernameKey(a.Username), emailKey(a.Email)), nil
 }
 
 // guestOf returns the account of a guest who is logged in and has confirmed no e-mail address, which a registration
@@ -128,9 +128,9 @@ func (w writes) remove(a *account) {
 	w[emailKey(a.Email)] = broker.OpDelete(emailKey(a.Email), broker.AnyRevision)
 }
 
-// take enters a with its names and returns all writes.
-func (w writes) take(a *account) []broker.Op {
-	for _, key := range []string{usernameKey(a.Username), emailKey(a.Email)} {
+// take enters a, to whom keys of names belong from now on, and returns all writes.
+func (w writes) take(a *account, keys ...string) []broker.Op {
+	for _, key := range keys {
 		if _, freed := w[key]; freed {
 			w[key] = broker.OpPut(key, []byte(a.ID)) // guarded by the revision of the abandoned account
 		} else {

@@ -92,6 +92,8 @@ func (o *Outbox) Tube(m *mailer.Mailer, concurrency int) worker.Tube {
 	return worker.Tube{Name: emailTube, Concurrency: concurrency, Routes: worker.Routes{
 		emailRoute + EmailRegistration: send(EmailRegistration),
 		emailRoute + EmailForgot:       send(EmailForgot),
+		emailRoute + EmailBind:         send(EmailBind),
+		emailRoute + EmailUnbind:       send(EmailUnbind),
 	}}
 }
 

@@ -23,6 +23,8 @@ type Email = mailer.Mail
 const (
 	EmailRegistration = "registrationCode"
 	EmailForgot       = "forgotPassword"
+	EmailBind         = "bindEmail"
+	EmailUnbind       = "unbindEmail"
 )
 
 // outboxPrefix is where e-mails are kept in the Store.

@@ -61,8 +61,14 @@ func (n *Node) startWork() error {
 	if err := n.table.RepairBuildings(ctx); err != nil {
 		return fmt.Errorf("buildings: %w", err)
 	}
+	if err := n.table.RepairFamilies(ctx); err != nil {
+		return fmt.Errorf("families: %w", err)
+	}
 	tubes := []worker.Tube{n.table.Outbox().Tube(mails, n.options.MailWorkers)}
 	if t, ok := n.table.BuildingTube(); ok {
+		tubes = append(tubes, t)
+	}
+	if t, ok := n.table.FamilyTube(); ok {
 		tubes = append(tubes, t)
 	}
 	n.work.workers, err = worker.Start(worker.Options{Queue: n.db.Queue(), Log: n.log, Tubes: tubes})
