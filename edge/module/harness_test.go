@@ -11,6 +11,7 @@ import (
 
 	"gosper/broker"
 	"gosper/broker/memory"
+	"gosper/broker/post"
 	"gosper/grid"
 	"gosper/grid/game"
 	"gosper/protocol"
@@ -24,6 +25,7 @@ type rig struct {
 	reg   *memory.Registry
 	bus   *memory.Bus
 	games *game.Host
+	post  *post.Office
 
 	mu  sync.Mutex
 	now time.Time // what the table takes for the time
@@ -31,7 +33,10 @@ type rig struct {
 }
 
 // newRig starts a table whose options may be changed first. The rates are off unless the change sets them.
-func newRig(t *testing.T, change func(*Options)) *rig {
+func newRig(t *testing.T, change func(*Options)) *rig { return newRigOn(t, change, nil) }
+
+// newRigOn is newRig with a store that stands before the one in memory.
+func newRigOn(t *testing.T, change func(*Options), before func(broker.Store) broker.Store) *rig {
 	r := &rig{t: t, store: memory.NewStore(), reg: memory.NewRegistry(), bus: memory.NewBus(memory.BusOptions{}), now: time.Now()}
 	o := DefaultOptions()
 	for _, rate := range []*Rate{&o.ReadRate, &o.WriteRate, &o.ChatRate, &o.AuthRate, &o.EditRate, &o.LookRate, &o.GuessRate} {
@@ -43,18 +48,28 @@ func newRig(t *testing.T, change func(*Options)) *rig {
 	}
 	log := memory.NewLog()
 	var err error
+	var store broker.Store = r.store
+	if before != nil {
+		store = before(r.store)
+	}
+	r.post, err = post.Open(post.Options{Root: t.TempDir(), Store: store, Now: r.clock,
+		Delivered: func(box post.Box, m post.Mail) { r.table.MailDelivered(box, m) }})
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.games, err = game.NewHost(t.Context(), game.Config{Log: log, Store: r.store, Budget: grid.NewBudget(64 << 20), Workers: 1,
 		Limits: gameLimits(), Sink: NewGameSink(r.bus, nil), Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.table, err = New(Config{Options: o, Store: r.store, Registry: r.reg, Bus: r.bus, Games: r.games, Secret: []byte("0123456789abcdef"),
+	r.table, err = New(Config{Options: o, Store: store, Registry: r.reg, Bus: r.bus, Games: r.games, Post: r.post, Secret: []byte("0123456789abcdef"),
 		Log: slog.New(slog.DiscardHandler), Now: r.clock})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		r.table.Close()
+		r.post.Close()
 		r.games.Close()
 		log.Close()
 		r.bus.Close()
