@@ -3,15 +3,9 @@ package mailer
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
-	"math/big"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
@@ -27,7 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"gosper/broker"
-	"gosper/broker/worker"
+	"gosper/broker/mailer/mailertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -72,26 +66,15 @@ func (s *postSession) Logout() error { return nil }
 
 // office starts the server with STARTTLS and returns options that reach it.
 func office(t *testing.T) (*post, Options) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	certificate := mailertest.NewCertificate(t, t.TempDir())
+	pair, err := tls.LoadX509KeyPair(certificate.CertFile, certificate.KeyFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(cert)
 	p := &post{mails: make(chan []byte, 10)}
 	server := smtp.NewServer(p)
 	server.Domain = "localhost"
-	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{pair}}
 	server.ErrorLog = quiet{}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -104,7 +87,7 @@ func office(t *testing.T) (*post, Options) {
 		<-ended
 	})
 	return p, Options{SMTP: ln.Addr().String(), User: "game", Password: "secret", From: "Gosper <game@example.com>", Site: "Pond & Co",
-		Timeout: 10 * time.Second, roots: &tls.Config{RootCAs: pool, ServerName: "127.0.0.1"}}
+		Timeout: 10 * time.Second, roots: &tls.Config{RootCAs: certificate.Pool(t), ServerName: "127.0.0.1"}}
 }
 
 type quiet struct{}
@@ -171,7 +154,6 @@ func TestSMTP(t *testing.T) {
 // is not there, wants another password; bad templates and addresses.
 func TestSMTPErrors(t *testing.T) {
 	p, o := office(t)
-	permanent := func(err error) bool { return fmt.Sprintf("%T", err) == fmt.Sprintf("%T", worker.Permanent(io.EOF)) }
 	send := func(o Options, e Mail) error {
 		m, err := New(o)
 		if err != nil {
@@ -183,37 +165,37 @@ func TestSMTPErrors(t *testing.T) {
 		return err
 	}
 	p.fault = &smtp.SMTPError{Code: 451, Message: "later"}
-	if err := send(o, ann()); permanent(err) {
+	if err := send(o, ann()); isPermanent(err) {
 		t.Error(err)
 	}
 	p.fault = &smtp.SMTPError{Code: 550, Message: "no such box"}
-	if err := send(o, ann()); !permanent(err) {
+	if err := send(o, ann()); !isPermanent(err) {
 		t.Error(err)
 	}
 	p.fault = nil
 	wrong := o
 	wrong.Password = "guess"
-	if err := send(wrong, ann()); permanent(err) {
+	if err := send(wrong, ann()); isPermanent(err) {
 		t.Error("a wrong password is for the operator to mend:", err)
 	}
 	gone := o
 	gone.SMTP = "127.0.0.1:1"
-	if err := send(gone, ann()); permanent(err) {
+	if err := send(gone, ann()); isPermanent(err) {
 		t.Error(err)
 	}
 	stranger := o
 	stranger.roots = nil
-	if err := send(stranger, ann()); permanent(err) {
+	if err := send(stranger, ann()); isPermanent(err) {
 		t.Error(err)
 	}
 	bad := ann()
 	bad.Template = "poem"
-	if err := send(o, bad); !permanent(err) {
+	if err := send(o, bad); !isPermanent(err) {
 		t.Error(err)
 	}
 	bad = ann()
 	bad.To = "nobody at all"
-	if err := send(o, bad); !permanent(err) {
+	if err := send(o, bad); !isPermanent(err) {
 		t.Error(err)
 	}
 	if len(p.mails) > 0 {

@@ -2,6 +2,7 @@ package mailer
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -58,10 +59,16 @@ func (m *Mailer) smtp(ctx context.Context, msg *smtp.Msg) error {
 	if err != nil {
 		return err
 	}
-	options := []smtp.Option{smtp.WithPort(port), smtp.WithTimeout(m.options.Timeout)}
+	d := dialer{config: &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}}
+	if m.options.roots != nil {
+		d.config = m.options.roots.Clone()
+	}
+	defer d.close()
+	options := []smtp.Option{smtp.WithPort(port), smtp.WithTimeout(m.options.Timeout), smtp.WithTLSConfig(d.config), smtp.WithDialContextFunc(d.dial)}
 	switch m.options.TLS {
 	case "tls":
-		options = append(options, smtp.WithSSL())
+		d.tls = true
+		options = append(options, smtp.WithTLSPolicy(smtp.TLSOpportunistic)) // a server offers no STARTTLS within TLS
 	case "none":
 		options = append(options, smtp.WithTLSPolicy(smtp.NoTLS))
 	default:
@@ -69,9 +76,6 @@ func (m *Mailer) smtp(ctx context.Context, msg *smtp.Msg) error {
 	}
 	if m.options.User != "" {
 		options = append(options, smtp.WithSMTPAuth(smtp.SMTPAuthAutoDiscover), smtp.WithUsername(m.options.User), smtp.WithPassword(m.options.Password))
-	}
-	if m.options.roots != nil {
-		options = append(options, smtp.WithTLSConfig(m.options.roots.Clone()))
 	}
 	client, err := smtp.NewClient(host, options...)
 	if err != nil {
@@ -83,4 +87,31 @@ func (m *Mailer) smtp(ctx context.Context, msg *smtp.Msg) error {
 		return worker.Permanent(err)
 	}
 	return err
+}
+
+// dialer opens the connection for the library and closes it at the end: the library leaves it open when STARTTLS or AUTH
+// fails.
+type dialer struct {
+	tls    bool // from the first byte
+	config *tls.Config
+	conn   net.Conn
+}
+
+func (d *dialer) dial(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+	if d.tls {
+		conn, err = (&tls.Dialer{Config: d.config}).DialContext(ctx, network, addr)
+	} else {
+		conn, err = (&net.Dialer{}).DialContext(ctx, network, addr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.conn = conn
+	return conn, nil
+}
+
+func (d *dialer) close() {
+	if d.conn != nil {
+		_ = d.conn.Close() // after QUIT it is closed already
+	}
 }
