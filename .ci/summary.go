@@ -2,8 +2,8 @@
 
 // Command summary reads the events of `go test -json`, says what failed or was skipped and why, and prints one line
 // "N passed, N failed, N skipped". A test that was skipped in one run and passed in another (without the race
-// detector, say) counts as passed. It ends with code 1 when a test or a package failed, and with CI=true also when one
-// was skipped.
+// detector, say) counts as passed. What a test reports (": report: …" in its log) is repeated with -list. It ends with
+// code 1 when a test or a package failed, and with CI=true also when one was skipped.
 //
 //	summary [-list] FILE.json…
 package main
@@ -98,6 +98,7 @@ func (e *event) note(tests map[string]*test, list bool) {
 	case "pass":
 		if e.Test != "" {
 			t.outcome = max(t.outcome, passed)
+			t.reported(e.Test, list)
 		}
 	case "skip":
 		if e.Test != "" {
@@ -106,6 +107,15 @@ func (e *event) note(tests map[string]*test, list bool) {
 	}
 	if list && e.Test == "" && (e.Action == "pass" || e.Action == "fail") {
 		fmt.Printf("  %-4s %-40s %6.1f s\n", e.Action, key, e.Elapsed)
+	}
+}
+
+// reported prints the line in which a test that kills or cuts says how often and what came of it.
+func (t *test) reported(name string, list bool) {
+	for _, line := range t.output {
+		if _, text, ok := strings.Cut(line, ": report: "); ok && list {
+			fmt.Printf("       %s: %s", name, text)
+		}
 	}
 }
 

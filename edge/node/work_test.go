@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	library "github.com/beanstalkd/go-beanstalk"
 	"github.com/emersion/go-smtp"
 
+	"gosper/broker/mailer/mailertest"
 	"gosper/protocol"
 )
 
@@ -35,7 +37,7 @@ func (l letters) Data(r io.Reader) error {
 
 var emailCode = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0-9a-f]{6}`)
 
-// Goal: who registers gets an e-mail from a real SMTP server, and its code logs in; when the server comes only after a kill,
+// Goal: who registers gets an e-mail over SMTP, and its code logs in; when the server comes only after a kill,
 // the e-mail still comes. Method: a registration while nobody listens at the SMTP port, SIGKILL, the server, a restart.
 func TestRegistrationByEmail(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -47,14 +49,8 @@ func TestRegistrationByEmail(t *testing.T) {
 	data := t.TempDir()
 	env := []string{"GOSPER_SMTP_ADDR=" + addr, "GOSPER_SMTP_TLS=none", "GOSPER_MAIL_FROM=game@example.com"}
 	p := launch(t, data, nil, env...)
-	browser := p.websocket()
-	var client struct{ ClientCode string }
-	browser.call("/user/clientCode", `{}`, &client)
-	ask := func(w *wire, route, content string) protocol.Envelope {
-		w.send(string(protocol.AppendMaskedFrame(nil, protocol.OpText, [4]byte{}, fmt.Appendf(nil, `{"route":%q,"msgId":7,"clientCode":%q,"content":%s}`, route, client.ClientCode, content))))
-		return w.envelope()
-	}
-	if e := ask(browser, "/user/register", `{"username":"alfred","email":"alfred@example.com"}`); e.Status != protocol.StatusOK {
+	client := newStranger(p)
+	if e := client.ask("/user/register", `{"username":"alfred","email":"alfred@example.com"}`); e.Status != protocol.StatusOK {
 		t.Fatalf("register: %+v", e)
 	}
 	p.cmd.Process.Signal(syscall.SIGKILL)
@@ -80,10 +76,50 @@ func TestRegistrationByEmail(t *testing.T) {
 	if code == "" || !strings.Contains(letter, "To: <alfred@example.com>") {
 		t.Fatal(letter)
 	}
-	browser = p.websocket()
-	if e := ask(browser, "/user/loginWithEmailCode", fmt.Sprintf(`{"emailCode":%q}`, code)); e.Status != protocol.StatusOK || !strings.Contains(string(e.Content), `"enterNewPassword"`) {
+	client.wire = p.websocket()
+	if e := client.ask("/user/loginWithEmailCode", fmt.Sprintf(`{"emailCode":%q}`, code)); e.Status != protocol.StatusOK || !strings.Contains(string(e.Content), `"enterNewPassword"`) {
 		t.Errorf("%+v %s", e, e.Content)
 	}
+}
+
+// Goal: the same with a server that others wrote, which wants STARTTLS and a password. Method: Exim as a process and a node as
+// a process that trusts its certificate; a websocket registers, the code of the mail in Exim's Maildir logs in.
+func TestRegistrationThroughExim(t *testing.T) {
+	server := mailertest.New(t)
+	server.Start(t)
+	p := launch(t, t.TempDir(), nil, "GOSPER_SMTP_ADDR="+server.Addr, "GOSPER_SMTP_USER="+server.User, "GOSPER_SMTP_PASSWORD="+server.Password,
+		"GOSPER_MAIL_FROM=Pond <game@example.com>", "SSL_CERT_FILE="+server.Certificate.CertFile)
+	client := newStranger(p)
+	if e := client.ask("/user/register", `{"username":"berta","email":"berta@example.com"}`); e.Status != protocol.StatusOK {
+		t.Fatalf("register: %+v", e)
+	}
+	letter := server.Mail(t)
+	code := emailCode.Find(letter)
+	if code == nil || !bytes.Contains(letter, []byte("To: <berta@example.com>")) {
+		t.Fatalf("%s", letter)
+	}
+	if e := client.ask("/user/loginWithEmailCode", fmt.Sprintf(`{"emailCode":%q}`, code)); e.Status != protocol.StatusOK || !strings.Contains(string(e.Content), `"enterNewPassword"`) {
+		t.Errorf("%+v %s", e, e.Content)
+	}
+}
+
+// stranger is a websocket client of nobody yet, known by its client code.
+type stranger struct {
+	*wire
+	code string
+}
+
+func newStranger(p *process) *stranger {
+	w := p.websocket()
+	var client struct{ ClientCode string }
+	w.call("/user/clientCode", `{}`, &client)
+	return &stranger{w, client.ClientCode}
+}
+
+func (s *stranger) ask(route, content string) protocol.Envelope {
+	s.t.Helper()
+	s.send(string(protocol.AppendMaskedFrame(nil, protocol.OpText, [4]byte{}, fmt.Appendf(nil, `{"route":%q,"msgId":7,"clientCode":%q,"content":%s}`, route, s.code, content))))
+	return s.envelope()
 }
 
 // await reads messages until a push of the route comes.
