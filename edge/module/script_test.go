@@ -29,6 +29,10 @@ var volatile = []struct {
 	{regexp.MustCompile(`"frame":"[^"]+"`), `"frame":"<base64>"`},
 	{regexp.MustCompile(`"epoch":[1-9]\d*`), `"epoch":<epoch>`},
 	{regexp.MustCompile(`"time":\d+`), `"time":<time>`},
+	{regexp.MustCompile(`"time":"[\d-]+ [\d:]+"`), `"time":"<time>"`},
+	{regexp.MustCompile(`"since":\d+`), `"since":<time>`},
+	{regexp.MustCompile(`"until":\d+`), `"until":<time>`},
+	{regexp.MustCompile(`\b[0-9a-f]{13}-[\w-]{22}`), `<key>`},
 }
 
 // script is one conversation under way.
@@ -44,7 +48,7 @@ type script struct {
 // Goal: whole conversations give exactly the replies clients rely on. Method: scripts in testdata. A command is
 // answered behind "----"; "as NAME" changes the client, "pass 5h" lets time go on, "gate NAME JSON" calls by gate name,
 // "edit PAYLOAD" is an EDIT line,
-// any other line is a route and its content. $code is the newest e-mail code, $token, $session and $game the newest of each,
+// any other line is a route and its content. $code is the newest e-mail code, $token, $session, $key (of a mail) and $game the newest of each,
 // $NAME the account of a client.
 func TestConversations(t *testing.T) {
 	names, err := filepath.Glob("testdata/*.txt")
@@ -164,13 +168,21 @@ func (s *script) plain(text string) string {
 func (s *script) remember(content []byte) {
 	var c struct {
 		Token, Session string
+		Key            string
 		Game           struct{ ID string }
+		Mail           []struct{ Key string }
 	}
 	if json.Unmarshal(content, &c) != nil {
 		return
 	}
 	if c.Game.ID != "" {
 		s.vars["$game"] = c.Game.ID
+	}
+	if c.Key != "" {
+		s.vars["$key"] = c.Key
+	}
+	if len(c.Mail) > 0 {
+		s.vars["$key"] = c.Mail[len(c.Mail)-1].Key
 	}
 	if c.Token != "" {
 		s.vars["$token"] = c.Token
