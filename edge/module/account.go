@@ -21,26 +21,26 @@ const (
 // accountFunctions are the functions of staged registration and of login.
 func accountFunctions() []Function {
 	return []Function{
-		define(Function{Route: "/user/clientCode", Class: ClassOpen,
+		define(Function{Route: "/user/clientCode", Gate: "get_client_code", Class: ClassOpen,
 			Doc:     "Gives a client code: a good one comes back unchanged, otherwise a new one is made.",
 			Example: `{}`}, clientCode),
 		define(Function{Route: "/user/register", Gate: "register", Needs: NeedClientCode, Class: ClassAuth,
 			Doc:     "Begins a registration and sends an e-mail code. A guest who is logged in keeps the account.",
 			Example: `{"username":"alfred","email":"alfred@example.com"}`}, register),
-		define(Function{Route: "/user/loginWithEmailCode", Needs: NeedClientCode, Class: ClassAuth,
+		define(Function{Route: "/user/loginWithEmailCode", Gate: "login_with_email_code", Needs: NeedClientCode, Class: ClassAuth,
 			Doc:     "Logs in with the code of an e-mail; a password can be set then.",
 			Example: `{"emailCode":"8c5f5d6e-1f7e-4f0e-9d0c-2f3f0a4f3d57-0a1b2c"}`}, loginWithEmailCode),
-		define(Function{Route: "/user/enterNewPassword", Needs: NeedClientCode | NeedLogin, Class: ClassAuth,
+		define(Function{Route: "/user/enterNewPassword", Gate: "enter_new_password", Needs: NeedClientCode | NeedLogin, Class: ClassAuth,
 			Doc:     "Sets the password and ends every other connection and token of the account.",
 			Example: `{"password":"Secret1"}`}, enterNewPassword),
-		define(Function{Route: "/user/loginWithPassword", Needs: NeedClientCode, Class: ClassAuth,
+		define(Function{Route: "/user/loginWithPassword", Gate: "login_with_password", Needs: NeedClientCode, Class: ClassAuth,
 			Doc:     "Logs in with username and password.",
 			Example: `{"username":"alfred","password":"Secret1"}`}, loginWithPassword),
-		define(Function{Route: "/user/forgotPassword", Needs: NeedClientCode, Class: ClassAuth,
+		define(Function{Route: "/user/forgotPassword", Gate: "forgot_password", Needs: NeedClientCode, Class: ClassAuth,
 			Doc:     "Sends an e-mail code to the account of a username or address, if there is one.",
 			Example: `{"usernameOrEmail":"alfred"}`}, forgotPassword),
-		define(Function{Route: "/user/logout", Needs: NeedClientCode, Class: ClassWrite,
-			Doc:     "Ends the login of this connection; with everywhere also all its tokens and other connections.",
+		define(Function{Route: "/user/logout", Gate: "logout", Needs: NeedClientCode, Class: ClassWrite,
+			Doc:     "Ends the login of this connection; with everywhere, and always through the gate, also all its tokens and other connections.",
 			Example: `{"everywhere":false}`}, logout),
 	}
 }
@@ -289,15 +289,27 @@ func (t *Tools) sendForgotten(ctx context.Context, name string) {
 }
 
 type logoutIn struct {
-	Everywhere bool `json:"everywhere"`
+	Everywhere bool   `json:"everywhere"`
+	Token      string `json:"token"` // through the gate, where there is no connection that is logged in
 }
 
 func logout(t *Tools, c *Call, in *logoutIn) (empty, error) {
-	if in.Everywhere && c.Who.LoggedIn {
-		if err := t.store.Delete(c.Context, loginKey(c.Who.Account), broker.AnyRevision); err != nil && !errors.Is(err, broker.ErrNotFound) {
+	account, everywhere := c.Who.Account, in.Everywhere && c.Who.LoggedIn
+	if c.Door == DoorGate {
+		claims, err := t.validate(c.Context, in.Token)
+		if errors.Is(err, ErrToken) {
+			return empty{}, faultBadToken
+		}
+		if err != nil {
 			return empty{}, err
 		}
-		t.online.replace(c.Who.Account, c.Session)
+		account, everywhere = claims.Account, claims.Account != ""
+	}
+	if everywhere {
+		if err := t.store.Delete(c.Context, loginKey(account), broker.AnyRevision); err != nil && !errors.Is(err, broker.ErrNotFound) {
+			return empty{}, err
+		}
+		t.online.replace(account, c.Session)
 	}
 	_, err := t.speakAs(c, &Identity{ClientCode: c.ClientCode}, nil)
 	return empty{}, err

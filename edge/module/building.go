@@ -113,14 +113,14 @@ func (b *building) out(due time.Time) buildingOut {
 // buildingFunctions are what clients can do with buildings.
 func buildingFunctions() []Function {
 	return []Function{
-		define(Function{Route: "/building/upgrade", Needs: NeedLogin, Class: ClassWrite,
+		define(Function{Route: "/building/upgrade", Gate: "upgrade_building", Needs: NeedLogin, Class: ClassWrite,
 			Doc: "Begins a building on a grid (body_id is game/grid, with kind, x and y), or the next level of one (building_id). It is built after " +
 				"what the account builds on that grid already; /building/upgraded tells when it is done.",
 			Example: `{"body_id":"0123456789/0","kind":"house","x":10,"y":20}`}, upgradeBuilding),
-		define(Function{Route: "/building/cancel", Needs: NeedLogin, Class: ClassWrite,
+		define(Function{Route: "/building/cancel", Gate: "cancel_building", Needs: NeedLogin, Class: ClassWrite,
 			Doc:     "Ends the construction of a building; what is built after it on that grid begins earlier.",
 			Example: `{"building_id":"01a2b3c4"}`}, cancelBuilding),
-		define(Function{Route: "/building/list", Needs: NeedLogin, Class: ClassRead,
+		define(Function{Route: "/building/list", Gate: "get_all_building", Needs: NeedLogin, Class: ClassRead,
 			Doc:     "Lists the account's buildings, of one grid or of all, with the times of construction, and the kinds that can be built.",
 			Example: `{"body_id":"0123456789/0"}`}, listBuildings),
 	}

@@ -93,7 +93,10 @@ func (t *Table) Say(who *Identity, family bool, text []byte, done func(protocol.
 // Call runs one function. See Dispatcher.
 func (t *Table) Call(c *Call, done func(Reply)) {
 	f, gate := t.index.find(c.Route)
-	gate = gate || c.Door == DoorGate
+	if c.Door == DoorGate {
+		gate = true
+		c.Content = f.withWorld(c.Content, c.World)
+	}
 	j := &job{table: t, call: c, function: f, gate: gate, done: done}
 	switch {
 	case f == nil:
@@ -190,7 +193,10 @@ func (t *Table) recovered(route string, answer func()) {
 	}
 }
 
-var faultNoConnection = refuse(protocol.StatusUnknown, "this function needs a lasting connection")
+var (
+	faultNoConnection = refuse(protocol.StatusUnknown, "this function needs a lasting connection")
+	faultBadToken     = refuseGate(protocol.StatusExpired, protocol.StatusInvalidToken, "token is not valid")
+)
 
 // admit checks what the function needs. A caller by gate name brings a token in its content instead of a connection
 // that is logged in.
@@ -231,7 +237,7 @@ func (j *job) admitToken() error {
 	}
 	who, err := j.table.Authenticate(j.call.Context, in.Token)
 	if errors.Is(err, ErrToken) {
-		return refuseGate(protocol.StatusExpired, protocol.StatusInvalidToken, "token is not valid")
+		return faultBadToken
 	}
 	if err != nil {
 		return err

@@ -14,13 +14,13 @@ import (
 func gameEditFunctions() []Function {
 	const policy = " policy says what happens where a live cell is in the way: refuse (the default), overwrite or skip."
 	return []Function{
-		defineEdit(Function{Route: "/game/cells", Needs: NeedWorld, Class: ClassEdit,
+		defineEdit(Function{Route: "/game/cells", Gate: "set_cells_game", Needs: NeedWorld, Class: ClassEdit,
 			Doc:     "Brings cells to life." + policy,
 			Example: `{"game":"0123456789","grid":0,"cells":[[10,20],[11,20]],"policy":"refuse"}`}, (*cellsIn).place),
-		defineEdit(Function{Route: "/game/kill", Needs: NeedWorld, Class: ClassEdit,
+		defineEdit(Function{Route: "/game/kill", Gate: "kill_cells_game", Needs: NeedWorld, Class: ClassEdit,
 			Doc:     "Kills live cells, anybody's; or everything in rectangles.",
 			Example: `{"game":"0123456789","grid":0,"cells":[[10,20]],"rects":[{"x":0,"y":0,"width":8,"height":8}]}`}, (*cellsIn).kill),
-		defineEdit(Function{Route: "/game/template", Needs: NeedWorld, Class: ClassEdit,
+		defineEdit(Function{Route: "/game/template", Gate: "place_template_game", Needs: NeedWorld, Class: ClassEdit,
 			Doc:     "Lays a template of the catalogue with its corner at x, y, all of it or nothing." + policy,
 			Example: `{"game":"0123456789","grid":0,"name":"Glider","x":10,"y":20,"orientation":"rotate90","policy":"refuse","wrap":false}`}, (*templateIn).edits),
 	}

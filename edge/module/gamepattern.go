@@ -13,11 +13,11 @@ import (
 // gamePatternFunctions are patterns as text, and the catalogue.
 func gamePatternFunctions() []Function {
 	return []Function{
-		define(Function{Route: "/game/pattern", Needs: NeedWorld, Class: ClassLook,
+		define(Function{Route: "/game/pattern", Gate: "get_pattern_game", Needs: NeedWorld, Class: ClassLook,
 			Doc: "With text (RLE, plaintext, Life 1.05, Life 1.06, macrocell), lays it on a grid; replace, for the owner, clears the grid first. " +
 				"Without text, reads a grid or a rect of it. Without game, converts text. format is rle, cells, life105 or life106.",
 			Example: `{"game":"0123456789","grid":0,"text":"bo$2bo$3o!","x":10,"y":20,"orientation":"identity","policy":"refuse","replace":false}`}, gamePattern),
-		define(Function{Route: "/game/templates", Needs: NeedWorld, Class: ClassRead,
+		define(Function{Route: "/game/templates", Gate: "get_all_template_game", Needs: NeedWorld, Class: ClassRead,
 			Doc:     "Lists the catalogue by group: size, cells, period and speed, with the pattern as RLE.",
 			Example: `{}`}, gameTemplates),
 	}

@@ -14,23 +14,23 @@ import (
 // gameWatchFunctions look at games.
 func gameWatchFunctions() []Function {
 	return []Function{
-		defineGame(Function{Route: "/game/watch", Needs: NeedWorld | NeedConnection, Class: ClassRead,
+		defineGame(Function{Route: "/game/watch", Gate: "watch_game", Needs: NeedWorld | NeedConnection, Class: ClassRead,
 			Doc: "Sends the stream of a grid from now on: a snapshot, then in mode cells every generation, in mode edits only edits and hashes, " +
 				"in mode view what lies in a rectangle. Watching again changes the mode.",
 			Example: `{"game":"0123456789","grid":0,"mode":"view","view":{"x":0,"y":0,"width":128,"height":128}}`}, gameWatch),
-		defineGame(Function{Route: "/game/unwatch", Needs: NeedWorld | NeedConnection, Class: ClassRead,
+		defineGame(Function{Route: "/game/unwatch", Gate: "unwatch_game", Needs: NeedWorld | NeedConnection, Class: ClassRead,
 			Doc:     "Ends the stream of a grid; without grid, all of a game, and for who is no user of it its pushes too.",
 			Example: `{"game":"0123456789","grid":0}`}, gameUnwatch),
-		defineGame(Function{Route: "/game/history", Needs: NeedWorld, Class: ClassRead,
+		defineGame(Function{Route: "/game/history", Gate: "get_history_game", Needs: NeedWorld, Class: ClassRead,
 			Doc:     "Tells which generations can be looked at, and what happened behind place after, oldest first.",
 			Example: `{"game":"0123456789","after":0,"limit":50}`}, gameHistory),
-		defineGame(Function{Route: "/game/look", Needs: NeedWorld, Class: ClassLook,
+		defineGame(Function{Route: "/game/look", Gate: "look_game", Needs: NeedWorld, Class: ClassLook,
 			Doc:     "Gives a grid as it was at a past generation, as a binary snapshot frame in base64; nothing changes.",
 			Example: `{"game":"0123456789","grid":0,"generation":100}`}, gameLook),
-		defineGame(Function{Route: "/game/rewind", Needs: NeedWorld, Class: ClassLook,
+		defineGame(Function{Route: "/game/rewind", Gate: "rewind_game", Needs: NeedWorld, Class: ClassLook,
 			Doc:     "Takes all grids back to a past generation; what came after it is gone. Only the owner may.",
 			Example: `{"game":"0123456789","generation":100}`}, gameRewind),
-		defineGame(Function{Route: "/game/stats", Needs: NeedWorld, Class: ClassRead,
+		defineGame(Function{Route: "/game/stats", Gate: "get_stats_game", Needs: NeedWorld, Class: ClassRead,
 			Doc:     "Describes a game and counts its cells, by user where cells have owners, all at one generation.",
 			Example: `{"game":"0123456789"}`}, gameStats),
 	}

@@ -45,7 +45,7 @@ type Report struct {
 // moderationFunctions are what players can do about others.
 func moderationFunctions() []Function {
 	return []Function{
-		define(Function{Route: "/chat/report", Needs: NeedWorld, Class: ClassWrite,
+		define(Function{Route: "/chat/report", Gate: "report_chat", Needs: NeedWorld, Class: ClassWrite,
 			Doc: "Reports a player to the moderators, with the place (epoch, offset) of the message it is about. " +
 				"A player may report ten times a day.",
 			Example: `{"name":"Alfred","reason":"spam","family":false,"epoch":7,"offset":42}`}, reportChat),

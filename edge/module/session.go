@@ -14,10 +14,10 @@ import (
 // sessionFunctions give a connection its identity: by nonce, or by the token of an earlier connection.
 func sessionFunctions() []Function {
 	return []Function{
-		define(Function{Route: protocol.RouteRegister, Needs: NeedConnection, Class: ClassOpen,
+		define(Function{Route: protocol.RouteRegister, Gate: "register_session", Needs: NeedConnection, Class: ClassOpen,
 			Doc:     "Takes a nonce of /chat/token or of a trusted service and speaks as the player it names.",
 			Example: `{"nonce":"263882790666882119330412398567834650213"}`}, sessionRegister),
-		define(Function{Route: protocol.RouteResume, Needs: NeedConnection, Class: ClassOpen,
+		define(Function{Route: protocol.RouteResume, Gate: "resume_session", Needs: NeedConnection, Class: ClassOpen,
 			Doc:     "Comes back with a session token; named positions are followed by what was missed.",
 			Example: `{"token":"eyJ…","positions":[{"subject":"chat.0.public","epoch":7,"offset":42}]}`}, sessionResume),
 	}

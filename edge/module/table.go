@@ -1,6 +1,7 @@
 package module
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -44,11 +45,36 @@ type Function struct {
 	Example string // content of a call, a JSON object
 
 	In, Out reflect.Type // structs behind content in and content out
+	world   bool         // In has a member "world"
 
 	// run works on a pool goroutine and may block until the call's context ends.
 	run func(*Tools, *Call) (any, error)
 	// inline, when set, is used instead of run: it works on the caller's goroutine, never blocks and calls done once.
 	inline func(t *Tools, c *Call, done func(any, error))
+}
+
+// withWorld returns content with the world that a request of the gate names, for functions that read one. A world in the
+// content stands behind it and counts. f may be nil.
+func (f *Function) withWorld(content []byte, world string) []byte {
+	if f == nil || !f.world || world == "" || len(content) < len("{}") {
+		return content
+	}
+	b := protocol.AppendJSONString([]byte(`{"world":`), world)
+	rest := bytes.TrimLeft(content[1:], " \t\r\n")
+	if rest[0] != '}' {
+		b = append(b, ',')
+	}
+	return append(b, rest...)
+}
+
+// readsWorld says whether a struct has a member "world", its own or of a struct that is part of it.
+func readsWorld(in reflect.Type) bool {
+	for _, field := range reflect.VisibleFields(in) {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name == "world" {
+			return true
+		}
+	}
+	return false
 }
 
 // gateStatus is implemented by results that have a status of their own under their gate name (login_unique: 1 for a
@@ -61,6 +87,7 @@ type empty struct{}
 // define makes a table entry from a function with typed content.
 func define[In, Out any](f Function, run func(*Tools, *Call, *In) (Out, error)) Function {
 	f.In, f.Out = reflect.TypeFor[In](), reflect.TypeFor[Out]()
+	f.world = readsWorld(f.In)
 	f.run = func(t *Tools, c *Call) (any, error) {
 		in, err := decode[In](c.Content)
 		if err != nil {
@@ -74,6 +101,7 @@ func define[In, Out any](f Function, run func(*Tools, *Call, *In) (Out, error)) 
 // defineInline makes a table entry from a function that answers without blocking. See Function.
 func defineInline[In, Out any](f Function, run func(t *Tools, c *Call, in *In, done func(Out, error))) Function {
 	f.In, f.Out = reflect.TypeFor[In](), reflect.TypeFor[Out]()
+	f.world = readsWorld(f.In)
 	f.inline = func(t *Tools, c *Call, done func(any, error)) {
 		in, err := decode[In](c.Content)
 		if err != nil {
