@@ -131,7 +131,7 @@ func markReadMail(t *Tools, c *Call, in *mailKey) (mailKey, error) {
 	if err != nil {
 		return mailKey{}, err
 	}
-	if !post.ValidKey(in.Key) {
+	if !validMailKey(in.Key) {
 		return mailKey{}, nil
 	}
 	err = t.post.MarkRead(c.Context, box, in.Key)
@@ -141,12 +141,17 @@ func markReadMail(t *Tools, c *Call, in *mailKey) (mailKey, error) {
 	return *in, err
 }
 
+// validMailKey says whether key can be the key of a mail.
+func validMailKey(key string) bool {
+	return key != "" && len(key) <= post.MaxKey && protocol.EscapeToken(key) == key
+}
+
 func deleteMail(t *Tools, c *Call, in *mailKey) (mailKeys, error) {
 	box, err := t.boxOf(&c.Who)
 	if err != nil {
 		return mailKeys{}, err
 	}
-	if !post.ValidKey(in.Key) {
+	if !validMailKey(in.Key) {
 		return mailKeys{[]string{}}, nil
 	}
 	err = t.post.Delete(c.Context, box, in.Key)

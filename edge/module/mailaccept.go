@@ -56,7 +56,7 @@ func (t *Tools) acceptMail(ctx context.Context, who *Identity, key string, kind 
 	if err != nil {
 		return post.Mail{}, err
 	}
-	if !post.ValidKey(key) {
+	if !validMailKey(key) {
 		return post.Mail{}, faultNoMail
 	}
 	var m post.Mail
