@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"io"
 	"maps"
 	"slices"
 	"unicode/utf16"
@@ -17,16 +16,22 @@ import (
 // Canonical appends the canonical form of a JSON text, as RFC 8785 has it: no blanks, members sorted by their names' UTF-16
 // code units, numbers as ECMAScript writes them, as few escapes as possible. The error says why b is no JSON text.
 func Canonical(dst, b []byte) ([]byte, error) {
-	if !protocol.ValidJSON(b) {
-		return dst, errors.New("not one valid JSON text (commas before a closing bracket are not allowed)")
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	var value any
-	if err := d.Decode(&value); err != nil && !errors.Is(err, io.EOF) {
+	value, err := decode(b)
+	if err != nil {
 		return dst, err
 	}
 	return appendCanonical(dst, value)
+}
+
+// decode reads a JSON text strictly; its numbers stay as they are written.
+func decode(b []byte) (value any, err error) {
+	if !protocol.ValidJSON(b) {
+		return nil, errors.New("not one valid JSON text (a comma before a closing bracket is not allowed)")
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	err = d.Decode(&value)
+	return value, err
 }
 
 func appendCanonical(dst []byte, value any) ([]byte, error) {

@@ -35,6 +35,7 @@ type (
 		MaxBackoff int64     `json:"max_backoff_ms,omitempty"`
 		OnFailure  OnFailure `json:"on_failure,omitempty"`
 		Compensate *Request  `json:"compensate,omitempty"`
+		Await      bool      `json:"await_notification,omitempty"`
 	}
 )
 
@@ -123,12 +124,12 @@ func plain(s string) bool {
 }
 
 func (o jsonItemOptions) options() ItemOptions {
-	return ItemOptions{millis(o.Timeout), o.Attempts, millis(o.Backoff), millis(o.MaxBackoff), o.OnFailure, o.Compensate}
+	return ItemOptions{millis(o.Timeout), o.Attempts, millis(o.Backoff), millis(o.MaxBackoff), o.OnFailure, o.Compensate, o.Await}
 }
 
 // jsonOptionsOf is the way back from options.
 func jsonOptionsOf(o ItemOptions) jsonItemOptions {
-	return jsonItemOptions{o.Timeout.Milliseconds(), o.Attempts, o.Backoff.Milliseconds(), o.MaxBackoff.Milliseconds(), o.OnFailure, o.Compensate}
+	return jsonItemOptions{o.Timeout.Milliseconds(), o.Attempts, o.Backoff.Milliseconds(), o.MaxBackoff.Milliseconds(), o.OnFailure, o.Compensate, o.Await}
 }
 
 // millis makes a duration of milliseconds; what would not fit becomes too large to be allowed.

@@ -63,6 +63,7 @@ type ItemOptions struct {
 	MaxBackoff time.Duration
 	OnFailure  OnFailure
 	Compensate *Request // undoes the item; run only after it was done and a later one failed
+	Await      bool     // the call only begins the work: the answer is that of a notification message
 }
 
 // Options of a whole chain.
@@ -124,6 +125,9 @@ func (w *Work) check(l Limits) error {
 		if err := w.Items[i].check(l); err != nil {
 			return refuse("items[%d]: %s", i, err)
 		}
+	}
+	if err := w.checkReferences(); err != nil {
+		return err
 	}
 	if w.Options.Deadline < 0 || w.Options.Deadline > maxTime {
 		return refuse("options.deadline_ms: must be 0 to %d", maxTime.Milliseconds())

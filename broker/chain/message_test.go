@@ -22,7 +22,7 @@ func example() Work {
 func TestWorkRoundTrip(t *testing.T) {
 	full := example()
 	full.Items[0].Options = ItemOptions{Timeout: time.Second, Attempts: 3, Backoff: 10 * time.Millisecond, MaxBackoff: time.Minute,
-		OnFailure: Compensate, Compensate: &Request{"https://shop.example", "/orders/api/stock/free", TypeHTTPS, "POST", `<&>"é` + "\u2028\b"}}
+		OnFailure: Compensate, Await: true, Compensate: &Request{"https://shop.example", "/orders/api/stock/free", TypeHTTPS, "POST", `<&>"é` + "\u2028\b"}}
 	full.Options = Options{Deadline: time.Hour, Webhook: "https://shop.example/hook"}
 	full.Seal()
 	for _, w := range []Work{example(), full} {

@@ -156,9 +156,14 @@ func (o *ItemOptions) read(f *field) error {
 	var timeout, attempts, backoff, most int64
 	var onFailure string
 	err := f.inner(func(f *field) error {
-		if f.number == 6 {
+		switch f.number {
+		case 6:
 			o.Compensate = new(Request)
 			return f.inner(o.Compensate.protoField)
+		case 7:
+			await, err := f.int()
+			o.Await = await != 0
+			return err
 		}
 		return f.into(&timeout, &attempts, &backoff, &most, &onFailure)
 	})
@@ -267,7 +272,7 @@ func (o *ItemOptions) proto() []byte {
 	if o.Compensate != nil {
 		b = appendBytes(b, 6, o.Compensate.proto())
 	}
-	return b
+	return appendBool(b, 7, o.Await)
 }
 
 // The append functions leave out a field with its zero value, as proto3 does.

@@ -1,0 +1,400 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"gosper/broker"
+)
+
+// Errors of the engine, beside those of the broker.
+var (
+	ErrRunning = errors.New("the chain has not ended")   // a chain that moves cannot be deleted or resumed
+	ErrEnded   = errors.New("the chain has ended")       // nothing is left to cancel
+	ErrUnasked = errors.New("no item waits for this")    // a notification nobody waits for
+	ErrForeign = errors.New("another account's message") // the same work, submitted by somebody else
+)
+
+// Step is one call that an Executor makes.
+type Step struct {
+	Key     string // Idempotency-Key: the same for every attempt of an item, other for its compensation
+	Hash    string
+	Order   int
+	Request Request // with its markers filled in
+	Attempt int     // from 1; since the node started
+}
+
+// Outcome is what came of one call.
+type Outcome struct {
+	Response Response
+	Retry    bool          // the same call may do better later
+	After    time.Duration // the target asks not to come back before; 0: it did not say
+}
+
+// Executor makes the calls of items. Do ends when its context does; it is called by many goroutines at once.
+type Executor interface {
+	Do(ctx context.Context, s Step) Outcome
+}
+
+// Event says that a chain or an item has moved. What it tells can be read from Status.
+type Event struct {
+	Hash    string
+	Account string
+	Order   int   // -1: the chain itself
+	Item    State // "" for the chain itself
+	Chain   State
+}
+
+// EngineOptions of an Engine. The zero value of a figure means its default.
+type EngineOptions struct {
+	Store    broker.Store
+	Queue    broker.Queue // gets completion messages in tube CompletionTube; nil: none
+	Executor Executor
+	// Changed is told of every move, after it was committed and in order for one chain. It must not block.
+	Changed func(Event)
+	// Completed is told of every chain that has ended until it returns nil, so at least once, also after a crash.
+	Completed func(context.Context, Status) error
+
+	Limits     Limits
+	Active     int           // chains that have not ended; more are refused as busy. Default 10,000
+	Memory     int64         // bytes of their messages. Default 256 MiB
+	Steps      int           // calls at a time. Default 256
+	Keep       time.Duration // an ended chain is kept so long: its message counts as the same until then. Default 24 h
+	Timeout    time.Duration // of one call. Default 10 s
+	Attempts   int           // calls for one item. Default 5
+	Backoff    time.Duration // a retry waits a random time up to Backoff doubled for each one. Default 200 ms
+	MaxBackoff time.Duration // but no longer. Default 30 s
+	Deadline   time.Duration // of a chain that has none. Default 1 h
+	Log        *slog.Logger
+	Now        func() time.Time
+}
+
+// CompletionTube is where completion messages go as jobs, each once while it lives there.
+const CompletionTube = "completions"
+
+func (o *EngineOptions) complete() {
+	o.Limits = o.Limits.WithDefaults()
+	for _, f := range []struct {
+		value *time.Duration
+		def   time.Duration
+	}{{&o.Keep, 24 * time.Hour}, {&o.Timeout, 10 * time.Second}, {&o.Backoff, 200 * time.Millisecond},
+		{&o.MaxBackoff, 30 * time.Second}, {&o.Deadline, time.Hour}} {
+		if *f.value == 0 {
+			*f.value = f.def
+		}
+	}
+	for _, f := range []struct {
+		value *int
+		def   int
+	}{{&o.Active, 10_000}, {&o.Steps, 256}, {&o.Attempts, 5}} {
+		if *f.value == 0 {
+			*f.value = f.def
+		}
+	}
+	if o.Memory == 0 {
+		o.Memory = 256 << 20
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+// Engine runs chains. Open reads what there is, Start lets it run. Its methods may block and may be called from any
+// goroutine.
+type Engine struct {
+	o     EngineOptions
+	steps chan struct{} // a place for each call
+	ctx   context.Context
+	stop  context.CancelFunc
+	work  sync.WaitGroup
+	lock  lock
+
+	mu     sync.Mutex
+	closed bool
+	runs   map[string]*run // chains that have not ended
+	memory int64           // bytes of their messages
+	counts map[State]int   // of all chains that are kept
+	untold []string        // ended before the start, and somebody waits for the news
+}
+
+// Open reads the chains of a store. Nothing moves before Start.
+func Open(ctx context.Context, o EngineOptions) (*Engine, error) {
+	o.complete()
+	e := &Engine{o: o, steps: make(chan struct{}, o.Steps), runs: make(map[string]*run), counts: make(map[State]int)}
+	e.ctx, e.stop = context.WithCancel(context.Background())
+	e.lock.open = make(chan struct{})
+	if err := e.loadLock(ctx); err != nil {
+		return nil, err
+	}
+	var moving []string
+	err := e.each(ctx, "", func(hash string, r *record) bool {
+		e.counts[r.State]++
+		switch {
+		case !r.State.over():
+			moving = append(moving, hash)
+		case !r.Told:
+			e.untold = append(e.untold, hash)
+		}
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, hash := range moving {
+		if err := e.restore(ctx, hash); err != nil {
+			e.o.Log.Error("chain: cannot go on", "hash", hash, "error", err)
+		}
+	}
+	metrics.watch(e)
+	return e, nil
+}
+
+// restore makes the run of a chain that a former process left.
+func (e *Engine) restore(ctx context.Context, hash string) error {
+	w, r, err := e.load(ctx, hash)
+	if err != nil {
+		return err
+	}
+	answers, err := e.answers(ctx, hash, len(w.Items))
+	if err != nil {
+		return err
+	}
+	run := e.newRun(w, r, len(AppendWork(nil, &w)))
+	for i, used := range run.used {
+		if used {
+			run.answers[i] = answers[i]
+		}
+	}
+	return nil
+}
+
+// Start lets chains run, beginning with those that a former process left. It is called once.
+func (e *Engine) Start() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range e.runs {
+		e.work.Go(r.loop)
+	}
+	for _, hash := range e.untold {
+		e.work.Go(func() { e.tell(hash) })
+	}
+	e.untold = nil
+	e.work.Go(e.sweepLoop)
+}
+
+// Close stops all calls and waits for their goroutines. What was under way runs again after the next start.
+func (e *Engine) Close() {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.stop()
+	e.work.Wait()
+	metrics.unwatch(e)
+}
+
+// Limits returns the limits of messages.
+func (e *Engine) Limits() Limits { return e.o.Limits }
+
+// Submit takes a chain, for good when it returns nil. The same message again is the same chain: its status comes back,
+// and isNew is false. Errors: ErrForeign when another account has submitted it, broker.ErrBusy when too many chains
+// have not ended, and those of the Store.
+func (e *Engine) Submit(ctx context.Context, w Work, account string) (s Status, isNew bool, err error) {
+	now := e.o.Now().Truncate(time.Millisecond)
+	deadline := w.Options.Deadline
+	if deadline == 0 {
+		deadline = e.o.Deadline
+	}
+	r := &record{Account: account, State: Running, Created: now, Modified: now, Deadline: now.Add(deadline), Items: make([]progress, len(w.Items))}
+	if e.lock.locked() {
+		r.State = Created
+	}
+	if err := e.room(); err != nil {
+		if s, err := e.Status(ctx, w.Hash); err == nil {
+			return same(s, account)
+		}
+		return Status{}, false, err
+	}
+	size, err := e.create(ctx, &w, r)
+	if errors.Is(err, broker.ErrExists) {
+		s, err := e.Status(ctx, w.Hash)
+		if err != nil {
+			return s, false, err
+		}
+		return same(s, account)
+	}
+	if err != nil {
+		return Status{}, false, err
+	}
+	return e.begin(w, r, size), true, nil
+}
+
+// same answers a message that is known already.
+func same(s Status, account string) (Status, bool, error) {
+	if s.Account != account {
+		return Status{}, false, ErrForeign
+	}
+	return s, false, nil
+}
+
+// room says whether another chain fits.
+func (e *Engine) room() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.closed:
+		return broker.ErrClosed
+	case len(e.runs) >= e.o.Active || e.memory >= e.o.Memory:
+		metrics.refused.Inc()
+		return broker.ErrBusy
+	}
+	return nil
+}
+
+// begin lets a chain run that was just stored.
+func (e *Engine) begin(w Work, r *record, size int) Status {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	run := e.newRunLocked(w, r, size)
+	e.counts[r.State]++
+	s := r.status(&w, make([]*Response, len(w.Items)))
+	e.changed(Event{Hash: w.Hash, Account: r.Account, Order: -1, Chain: r.State})
+	if !e.closed { // else the next process finds it
+		e.work.Go(run.loop)
+	}
+	return s
+}
+
+func (e *Engine) newRun(w Work, r *record, size int) *run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.newRunLocked(w, r, size)
+}
+
+// newRunLocked enters a run. REQUIRES: mu is held.
+func (e *Engine) newRunLocked(w Work, r *record, size int) *run {
+	run := &run{engine: e, work: w, record: r, size: int64(size), used: w.referenced(), answers: make([]*Response, len(w.Items)),
+		notes: make([]chan Response, len(w.Items)), over: make(chan struct{}), writer: make(chan struct{}, 1)}
+	for i := range run.notes {
+		run.notes[i] = make(chan Response, 1)
+	}
+	run.ctx, run.cancel = context.WithCancelCause(e.ctx)
+	e.runs[w.Hash] = run
+	e.memory += run.size
+	return run
+}
+
+// ended takes a run out.
+func (e *Engine) ended(r *run) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.runs, r.work.Hash)
+	e.memory -= r.size
+	close(r.over)
+}
+
+// moved keeps the counts of states.
+func (e *Engine) moved(from, to State) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if from != "" {
+		e.counts[from]--
+	}
+	if to != "" {
+		e.counts[to]++
+	}
+}
+
+func (e *Engine) changed(ev Event) {
+	if e.o.Changed != nil {
+		e.o.Changed(ev)
+	}
+}
+
+// running returns the run of a chain that has not ended; nil for others.
+func (e *Engine) running(hash string) *run {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.runs[hash]
+}
+
+// Status tells where a chain stands: broker.ErrNotFound when there is none of that hash.
+func (e *Engine) Status(ctx context.Context, hash string) (Status, error) {
+	w, r, err := e.load(ctx, hash)
+	if err != nil {
+		return Status{}, err
+	}
+	answers, err := e.answers(ctx, hash, len(w.Items))
+	if err != nil {
+		return Status{}, err
+	}
+	s := r.status(&w, answers)
+	if run := e.running(hash); run != nil {
+		run.show(&s)
+	}
+	return s, nil
+}
+
+// Wait returns the status of a chain when it has ended, or when the context ends, whichever is first.
+func (e *Engine) Wait(ctx context.Context, hash string) (Status, error) {
+	if run := e.running(hash); run != nil {
+		select {
+		case <-run.over:
+		case <-ctx.Done():
+		}
+	}
+	return e.Status(context.WithoutCancel(ctx), hash)
+}
+
+// Summary is one line of a list of chains.
+type Summary struct {
+	Hash     string    `json:"hash"`
+	Account  string    `json:"account,omitempty"`
+	State    State     `json:"state"`
+	Reason   string    `json:"reason,omitempty"`
+	Created  time.Time `json:"created"`
+	Modified time.Time `json:"modified"`
+	Done     int       `json:"done"` // items that are over
+	Items    int       `json:"items"`
+}
+
+// List returns at most limit chains, by hash, after one ("": from the first). A state other than "" chooses.
+func (e *Engine) List(ctx context.Context, state State, after string, limit int) (list []Summary, err error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	err = e.each(ctx, after, func(hash string, r *record) bool {
+		if state == "" || r.State == state {
+			s := Summary{hash, r.Account, r.State, r.Reason, r.Created, r.Modified, 0, len(r.Items)}
+			for i := range r.Items {
+				if r.Items[i].State.over() {
+					s.Done++
+				}
+			}
+			list = append(list, s)
+		}
+		return len(list) < limit
+	})
+	return list, err
+}
+
+// Counts returns how many chains are kept in each state. States without one may be missing.
+func (e *Engine) Counts() map[State]int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return maps.Clone(e.counts)
+}
+
+// Workers tells what the engine does at this moment.
+func (e *Engine) Workers() (places, waiting, running int) {
+	running = len(e.steps)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return cap(e.steps), max(0, len(e.runs)-running), running
+}
