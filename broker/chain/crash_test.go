@@ -90,6 +90,7 @@ func dieOnce(t *testing.T, w Work, at int, after bool) string {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Second)
+	synctest.Wait()
 	checkCalls(t, x, s)
 	if ends > 1 {
 		t.Errorf("its end was told %d times by one process", ends)
