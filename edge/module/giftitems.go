@@ -90,7 +90,7 @@ func parseItem(part string) (Item, error) {
 		}
 	case "9":
 		item.ID = fold(id)
-		if !validPatternName(item.ID) {
+		if !utf8.ValidString(id) || !validPatternName(item.ID) { // fold mends what is no UTF-8
 			return item, fmt.Errorf("%w: iid of a pattern must be its name, not %q", errItems, clip(id))
 		}
 	default:
