@@ -8,5 +8,5 @@ import "embed"
 
 // FS holds the files of the page; its root holds index.html. It is read only and safe for any number of goroutines.
 //
-//go:embed index.html style.css icon.svg *.js
+//go:embed index.html *.css *.js icon.svg
 var FS embed.FS

@@ -22,7 +22,7 @@ func (p *page) fill(form string, fields ...[2]string) {
 // on waits until a screen is shown.
 func (p *page) on(screen string) {
 	p.t.Helper()
-	p.until(`!document.getElementById('` + screen + `').hidden`)
+	p.until(`document.getElementById('` + screen + `')?.hidden === false`)
 }
 
 // open goes to the server's page and waits for the connection.
@@ -69,7 +69,7 @@ func TestRegister(t *testing.T) {
 	p.on("welcome") // its session has ended
 
 	p.click(`#to-login`)
-	p.click(`#to-forgot`)
+	p.click(`[data-go=forgot]`)
 	p.fill("forgot-form", [2]string{"usernameOrEmail", "alfred"})
 	p.on("code")
 	p.fill("code-form", [2]string{"emailCode", s.emailCode("alfred@example.com")})

@@ -101,6 +101,7 @@ func TestDraw(t *testing.T) {
 	p.eval(`
 		const made = new Promise((done) => { URL.createObjectURL = (blob) => { done(blob.text()); return '#'; }; });
 		document.querySelector('[data-drawer=more]').click();
+		while (!document.getElementById('save')) await new Promise((next) => setTimeout(next, 10));
 		document.getElementById('save').click();
 		return await made`, &saved)
 	if !strings.Contains(saved, "#N paper\n") || !strings.Contains(saved, "rule = B3/S23:T64,48\n") || !strings.HasSuffix(saved, "!\n") {

@@ -13,6 +13,7 @@ import (
 func (p *page) create(name string, fields map[string]string) string {
 	p.t.Helper()
 	p.click(`#new-game`)
+	p.until(`document.querySelector('#create-form [name=name]')`)
 	p.set(`#create-form [name=name]`, name)
 	for field, value := range fields {
 		p.set(`#create-form [name=`+field+`]`, value)

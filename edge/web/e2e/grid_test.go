@@ -26,7 +26,8 @@ func (p *page) follow() {
 	p.t.Helper()
 	p.eval(`
 		window.asks = 0;
-		window.follower = new m.Follower(() => asks++);
+		const { step } = await import('/step.js');
+		window.follower = new m.Follower(() => asks++, { step });
 		window.frames = 0;
 		node.on('frame', (frame) => { follower.take(frame); frames++; });
 		node.open();`, nil)

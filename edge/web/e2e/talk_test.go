@@ -20,10 +20,20 @@ func (s *server) guest(name, family string, allowed ...string) *page {
 	p.click(`#guest-form button`)
 	p.on("enter")
 	p.set(`#enter-form [name=name]`, name)
-	p.set(`#enter-form [name=family]`, family)
 	p.click(`#enter-form .primary`)
 	p.on("talk")
+	if family != "" {
+		p.found(family)
+	}
 	return p
+}
+
+// found founds a family in its room.
+func (p *page) found(family string) {
+	p.t.Helper()
+	p.run(chromedp.Click(`#tab-family`, chromedp.ByQuery), chromedp.SendKeys(`#family-form input`, family+kb.Enter, chromedp.ByQuery))
+	p.until(`document.activeElement.id === 'say-family'`)
+	p.click(`#tab-world`)
 }
 
 // say types a line into a room ("world", "family") and sends it with Enter.
@@ -97,8 +107,10 @@ func TestTalk(t *testing.T) {
 	equal(t, "Ada's family", ada.talk("family"), []string{"Kai: foxes only", "Ada: yes"})
 	equal(t, "Bob's family", bob.talk("family"), nil)
 
-	// Who joins the family now reads what was said in it.
-	bob.run(chromedp.Click(`#tab-family`, chromedp.ByQuery), chromedp.SendKeys(`#family-form input`, "foxes"+kb.Enter, chromedp.ByQuery))
+	// Who is of the family from now on reads what was said in it.
+	bob.run(chromedp.Navigate(s.url() + "?nonce=" + s.nonce("0", "Bob", "foxes")))
+	bob.until(`document.getElementById('who-place').textContent === 'World 0, family foxes'`)
+	bob.click(`#tab-family`)
 	bob.heard("family", "yes")
 	bob.say("family", "me too")
 	kai.expect("0000FAMILYBob:me too")
@@ -219,9 +231,9 @@ func TestKeyboard(t *testing.T) {
 	focus(`e.textContent === 'Play as a guest'`)
 	keys(kb.Enter)
 	focus(`e.name === 'name'`)
-	keys("Kim" + kb.Tab + kb.Tab)
-	focus(`e.name === 'family'`)
-	keys("bears" + kb.Enter)
+	keys("Kim" + kb.Tab)
+	focus(`e.name === 'world'`)
+	keys(kb.Enter)
 	focus(`e.id === 'say-world'`)
 	keys("typed" + kb.Enter)
 	p.heard("world", "typed")
@@ -236,7 +248,9 @@ func TestKeyboard(t *testing.T) {
 	focus(`e.id === 'tab-people' && !document.getElementById('people').hidden`)
 	keys(kb.ArrowLeft)
 	focus(`e.id === 'tab-family'`)
-	keys(kb.Tab + kb.Tab)
+	keys(kb.Tab)
+	focus(`e.form?.id === 'family-form'`)
+	keys("bears" + kb.Enter)
 	focus(`e.id === 'say-family'`)
 	keys("growl" + kb.Enter)
 	p.heard("family", "growl")
