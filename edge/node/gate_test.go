@@ -1,10 +1,17 @@
 package node
 
 import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -130,4 +137,103 @@ func textOf(t *testing.T, r protocol.GateResponse, name string) string {
 		t.Fatalf("no %s in %d %s %s: %v", name, r.Status, r.Message, r.Data, err)
 	}
 	return text
+}
+
+// pythonWorker runs the example worker on a node's ports until the test ends.
+func pythonWorker(t *testing.T, beanstalk, gate string) *exec.Cmd {
+	t.Helper()
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Skip("no python3")
+	}
+	worker := exec.Command(python, filepath.Join("..", "door", "gate", "example", "worker.py"), "--beanstalk", beanstalk, "--gate", gate)
+	worker.Stderr = os.Stderr
+	out, err := worker.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := worker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		worker.Process.Kill()
+		worker.Wait()
+	})
+	if word, err := bufio.NewReader(out).ReadString('\n'); word != "ready\n" {
+		t.Fatal("the worker did not start:", word, err)
+	}
+	return worker
+}
+
+// Goal: a worker in another language serves functions of its own. Method: the Python example against a node process, real
+// ports; then it is killed, and its functions are unknown again.
+func TestPythonWorker(t *testing.T) {
+	addrs := map[string]string{}
+	for _, name := range []string{"GATE", "GATE_WORKER", "BEANSTALK"} {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addrs[name] = ln.Addr().String()
+		ln.Close()
+	}
+	var env []string
+	for name, addr := range addrs {
+		env = append(env, "GOSPER_"+name+"_ADDR="+addr)
+	}
+	launch(t, t.TempDir(), nil, append(env, "GOSPER_GATE_OPEN_FUNCTIONS=shout")...)
+	gate := addrs["GATE"]
+	if r := ask(t, gate, "0", "shout", `{"text":"hello"}`); r.Status != protocol.StatusUnknownFunction {
+		t.Errorf("before there is a worker: %+v", r)
+	}
+	worker := pythonWorker(t, addrs["BEANSTALK"], addrs["GATE_WORKER"])
+	if r := ask(t, gate, "0", "shout", `{"text":"hello ö"}`); textOf(t, r, "text") != "HELLO Ö" {
+		t.Errorf("%+v %s", r, r.Data)
+	}
+	if r := ask(t, gate, "0", "roll_dice", `{"sides":6}`); r.Status != protocol.StatusNoToken {
+		t.Errorf("without a token: %+v", r)
+	}
+	token := textOf(t, ask(t, gate, "0", "login_unique", `{"unique_id":"phone"}`), "token")
+	r := ask(t, gate, "0", "roll_dice", fmt.Sprintf(`{"token":%q,"sides":2,"unique_id":"thief"}`, token))
+	if account := textOf(t, r, "unique_id"); account == "thief" || len(account) != 32 {
+		t.Errorf("the account is %q", account)
+	}
+	if r := ask(t, gate, "0", "roll_dice", fmt.Sprintf(`{"token":%q,"sides":1}`, token)); r.Status != 99 {
+		t.Errorf("a status of its own: %+v", r)
+	}
+	worker.Process.Kill()
+	worker.Wait()
+	for end := time.Now().Add(20 * time.Second); ; {
+		if r := ask(t, gate, "0", "shout", `{}`); r.Status == protocol.StatusUnknownFunction {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the node does not notice that the worker has gone")
+		}
+	}
+}
+
+// Goal: the gate's TLS twin speaks the same protocol and ends it in order. Method: one request with TLS 1.2 and 1.3 each; the
+// end must be announced, not cut.
+func TestGateTLS(t *testing.T) {
+	o := quietOptions(t.TempDir())
+	var trust *x509.CertPool
+	o.TLSCert, o.TLSKey, trust = certificate(t)
+	o.TLSGateAddr, o.GateAddr = "127.0.0.1:0", ""
+	n, _ := startNode(t, o)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		c, err := tls.Dial("tcp", n.Addr("tls-gate").String(), &tls.Config{RootCAs: trust, ServerName: "localhost", MinVersion: version, MaxVersion: version})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		if _, err := c.Write(protocol.AppendGateRequest(nil, "0", "login_unique", []byte(`{"unique_id":"phone"}`))); err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(c)
+		if r, bad := protocol.ParseGateResponse(bytes.TrimSpace(b)); err != nil || bad != nil || r.Status != 0 && r.Status != 1 {
+			t.Errorf("%x: %q %v", version, b, err)
+		}
+		c.Close()
+	}
 }
