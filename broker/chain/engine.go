@@ -52,7 +52,7 @@ type Event struct {
 // EngineOptions of an Engine. The zero value of a figure means its default.
 type EngineOptions struct {
 	Store    broker.Store
-	Queue    broker.Queue // gets completion messages in tube CompletionTube; nil: none
+	Queue    broker.Queue // its WorkTube brings messages, its CompletionTube gets completions; nil: none of both
 	Executor Executor
 	// Changed is told of every move, after it was committed and in order for one chain. It must not block.
 	Changed func(Event)
@@ -187,6 +187,9 @@ func (e *Engine) Start() {
 	}
 	e.untold = nil
 	e.work.Go(e.sweepLoop)
+	if e.o.Queue != nil {
+		e.work.Go(e.intake)
+	}
 }
 
 // Close stops all calls and waits for their goroutines. What was under way runs again after the next start.

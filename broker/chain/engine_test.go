@@ -482,3 +482,32 @@ func TestEvents(t *testing.T) {
 		}
 	})
 }
+
+// Goal: messages can come as jobs. Method: a good one, the same again, and one that cannot be, which is buried with its reason.
+func TestIntake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		queue := memory.NewQueue(broker.QueueOptions{})
+		defer queue.Close()
+		x := &services{}
+		e := open(t, EngineOptions{Queue: queue, Executor: x})
+		defer e.Close()
+		w := work(item(1, "a", ItemOptions{}))
+		for _, body := range [][]byte{AppendWork(nil, &w), AppendProtoWork(nil, &w), []byte("{}")} {
+			put := make(chan error, 1)
+			queue.Put(WorkTube, body, broker.PutOptions{}, func(_ uint64, err error) { put <- err })
+			if err := <-put; err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if s, err := e.Wait(t.Context(), w.Hash); err != nil || s.State != Completed || x.called() != "a" {
+			t.Error(s.State, err, x.called())
+		}
+		if j, err := queue.PeekTube(t.Context(), WorkTube, broker.JobBuried); err != nil || !strings.Contains(j.Reason, "work_message is missing") {
+			t.Errorf("%q, %v", j.Reason, err)
+		}
+		if s, err := queue.Stats(WorkTube); err != nil || s.Buried != 1 || s.Ready+s.Reserved+s.Delayed != 0 {
+			t.Errorf("%+v, %v", s, err)
+		}
+	})
+}

@@ -1,9 +1,6 @@
 package chain
 
-import (
-	"bytes"
-	"encoding/json"
-)
+import "encoding/json"
 
 // itemsJSON returns the JSON form of items: all members of a request, options only where one is set. The hash of a
 // message that came as protobuf is made of it.
@@ -20,11 +17,7 @@ func itemsJSON(items []Item) []byte {
 			all[i].Options = &o
 		}
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(all) // texts and numbers cannot fail to encode
-	return b.Bytes()
+	return appendJSON(nil, all)
 }
 
 // Seal sets the hash that the items have.
@@ -43,9 +36,5 @@ func AppendWork(dst []byte, w *Work) []byte {
 	if o := (jsonOptions{w.Options.Deadline.Milliseconds(), w.Options.Webhook}); o != (jsonOptions{}) {
 		m.Options = &o
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	_ = e.Encode(map[string]body{"work_message": m}) // as above
-	return append(dst, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
+	return appendJSON(dst, map[string]body{"work_message": m})
 }

@@ -169,14 +169,24 @@ func AppendCompletion(dst []byte, hash string, items []Result) []byte {
 }
 
 func appendMessage(dst []byte, name, hash string, items []Result) []byte {
+	dst = append(append(append(dst, `{"`...), name...), `":`...)
+	return append(AppendResults(dst, hash, items), '}')
+}
+
+// AppendResults appends the inside of both messages: the hash and the items.
+func AppendResults(dst []byte, hash string, items []Result) []byte {
 	if items == nil {
 		items = []Result{}
 	}
+	return appendJSON(dst, message{hash, items})
+}
+
+// appendJSON appends what cannot fail to encode: texts, numbers and booleans.
+func appendJSON(dst []byte, v any) []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	// Strings, numbers and booleans cannot fail to encode.
-	_ = e.Encode(map[string]message{name: {hash, items}})
+	_ = e.Encode(v)
 	return append(dst, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }
 

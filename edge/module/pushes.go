@@ -81,6 +81,9 @@ func Pushes() []Push {
 		describePush[familyInvited](Push{Route: routeFamilyInvited, To: toAccount, Subject: "user.<account>", Kept: true,
 			Example: `{"world":"0","name":"knights","gn":"Ann","key":"a1"}`,
 			Doc:     "A family has invited the account; the mail of the same key accepts."}),
+		describePush[chainCompletedPush](Push{Route: chainCompletedRoute, To: toAccount, Subject: "user.<account>", Kept: true,
+			Example: `{"hash":"5c0bb9a1a1e8d8a4f1c5e2ef2c3b5a0e","state":"completed","completion_message":{"hash":"5c0bb9a1a1e8d8a4f1c5e2ef2c3b5a0e","items":[]}}`,
+			Doc:     "A work chain of the account has ended."}),
 	}
 }
 

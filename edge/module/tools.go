@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gosper/broker"
+	"gosper/broker/chain"
 	"gosper/broker/post"
 	"gosper/edge/config"
 	"gosper/grid/game"
@@ -121,6 +122,7 @@ type Config struct {
 	Buildings BuildingKinds   // nil: DefaultBuildings
 	Stamper   Stamper         // nil: the grids of Games
 	Post      *post.Office    // nil: a node without mailboxes
+	Chains    *chain.Engine   // nil: a node without work chains
 	Mailbox   string          // folder of e-mails that no server takes; "": none
 	Settings  *config.Folder  // files whose figures functions follow; nil: the figures of the program
 	Secret    []byte          // at least MinSecret bytes; tokens, clientCodes and e-mail codes are signed with keys made from it
@@ -149,7 +151,8 @@ type Tools struct {
 	presence   *presence
 	moderation *moderation
 	social     *social
-	post       *post.Office // nil: a node without mailboxes
+	post       *post.Office  // nil: a node without mailboxes
+	chains     *chain.Engine // nil: a node without work chains
 	outbox     *Outbox
 	families   *families
 	buildings  *buildings                       // nil: this node builds nothing
@@ -178,6 +181,7 @@ func newTools(c Config) (*Tools, error) {
 		moderation: newModeration(),
 		social:     newSocial(&c),
 		post:       c.Post,
+		chains:     c.Chains,
 		outbox:     NewOutbox(c.Store, c.MailOutbox, c.Jobs, mailbox(c.Mailbox)),
 		families:   newFamilies(&c),
 	}
