@@ -32,10 +32,11 @@ var mayImport = map[string][]string{
 	"edge/door":    {"edge", "edge/module", "edge/door", "broker", "protocol"},
 	"edge/web":     {},
 	"edge/client":  {"grid", "protocol"},
-	"edge/control": {"edge", "edge/config", "edge/module", "edge/web", "edge/control", "broker", "protocol"},
+	"edge/apidoc":  {"edge/module", "protocol"},
+	"edge/control": {"edge", "edge/apidoc", "edge/config", "edge/module", "edge/web", "edge/control", "broker", "protocol"},
 	"edge/node":    {"edge", "edge/config", "edge/module", "edge/door", "edge/control", "edge/web", "grid/game", "grid", "broker", "protocol"},
 	"bench":        {"bench", "edge", "edge/module", "edge/door", "edge/client", "edge/node", "grid/game", "grid", "broker", "protocol"},
-	"cmd":          {"cmd", "bench", "edge", "edge/config", "edge/module", "edge/door", "edge/web", "edge/client", "edge/control", "edge/node", "grid/game", "grid", "broker", "protocol"},
+	"cmd":          {"cmd", "bench", "edge", "edge/apidoc", "edge/config", "edge/module", "edge/door", "edge/web", "edge/client", "edge/control", "edge/node", "grid/game", "grid", "broker", "protocol"},
 }
 
 // topLevel is all that may stand at the top, with what git and a running node leave there.

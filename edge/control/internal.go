@@ -52,6 +52,9 @@ var endpoints = map[string]endpoint{
 	"/get_server_config_location": {"GET", false, (*Server).getConfigLocation},
 	"/get_world_map":              {"GET", false, (*Server).getWorldMap},
 
+	"/api/openapi.json":  {"GET", false, (*Server).openAPI},
+	"/api/asyncapi.json": {"GET", false, (*Server).asyncAPI},
+
 	"/debug/pprof/":             {"GET", false, profile},
 	"/debug/pprof/{profile...}": {"GET", false, profile},
 }

@@ -63,6 +63,8 @@ func newFile(name string, body []byte) *file {
 		f.kind = "text/html; charset=utf-8"
 	case ".css":
 		f.kind = "text/css; charset=utf-8"
+	case ".json":
+		f.kind = "application/json"
 	case ".svg":
 		f.kind = "image/svg+xml"
 	}
@@ -80,25 +82,29 @@ func newFile(name string, body []byte) *file {
 // serve answers a GET or HEAD of a file; false when there is none of that path.
 func (p *page) serve(ctx *fasthttp.RequestCtx) bool {
 	f := p.files[string(ctx.Path())]
-	if f == nil {
-		return false
+	if f != nil {
+		f.send(ctx)
 	}
+	return f != nil
+}
+
+// send answers with the file, or by 304 that the client has it already.
+func (f *file) send(ctx *fasthttp.RequestCtx) {
 	h := &ctx.Response.Header
 	h.Set("ETag", f.etag)
 	h.Set("Cache-Control", "no-cache") // ask again each time: answered by 304 until the next version of the node
 	h.Set("Vary", "Accept-Encoding")
 	if matches(string(ctx.Request.Header.Peek("If-None-Match")), f.etag) {
 		ctx.SetStatusCode(fasthttp.StatusNotModified)
-		return true
+		return
 	}
 	ctx.SetContentType(f.kind)
 	if f.gzipped != nil && ctx.Request.Header.HasAcceptEncoding("gzip") {
 		h.Set("Content-Encoding", "gzip")
 		ctx.SetBody(f.gzipped)
-		return true
+		return
 	}
 	ctx.SetBody(f.body)
-	return true
 }
 
 // matches says whether an If-None-Match header names the tag.

@@ -90,6 +90,7 @@ type Server struct {
 	config Config
 	log    *slog.Logger
 	page   *page
+	inner  documents
 	public *fasthttp.Server
 	inside *fasthttp.Server
 	ports  []net.Listener
@@ -122,11 +123,15 @@ func Start(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	inner, err := p.addDocuments(c.Version)
+	if err != nil {
+		return nil, err
+	}
 	if c.Limits.Header <= 0 || c.Limits.Body <= 0 || c.Limits.InternalBody <= 0 || c.Limits.ReadTimeout <= 0 ||
 		c.Limits.WriteTimeout <= 0 || c.Limits.IdleTimeout <= 0 || c.Limits.Connections <= 0 || c.Limits.Internal <= 0 || c.Limits.Tails <= 0 {
 		return nil, errors.New("every HTTP limit must be positive")
 	}
-	s := &Server{config: c, log: c.Log, page: p, addrs: make(map[string]net.Addr), tails: make(chan struct{}, c.Limits.Tails),
+	s := &Server{config: c, log: c.Log, page: p, inner: inner, addrs: make(map[string]net.Addr), tails: make(chan struct{}, c.Limits.Tails),
 		closed: make(chan struct{}), failed: make(chan error, 3)}
 	s.public = s.newHTTP(s.servePublic, c.Limits.Body, c.Limits.Connections)
 	s.inside = s.newHTTP(s.serveInternal, c.Limits.InternalBody, c.Limits.Internal)
