@@ -103,33 +103,39 @@ func (d *Dir) Close() error { return d.root.Close() }
 
 // Put writes a mail and gives it its name in new/. tmp is a name that nobody else uses, see Namer; base is the name of the
 // mail for ever. The bytes are on disk when Put returns, the name is after the next Sync of FolderNew. fs.ErrExist when
-// the mail is in new/ already: that is no fault of one that was cut short before.
-func (d *Dir) Put(tmp, base string, content []byte) error {
+// the mail is in new/ already, of somebody who was cut short before.
+func (d *Dir) Put(tmp, base string, content []byte) (File, error) {
 	if !validBase(tmp) || !validBase(base) {
-		return fmt.Errorf("%q, %q: not names of a Maildir", tmp, base)
+		return File{}, fmt.Errorf("%q, %q: not names of a Maildir", tmp, base)
 	}
 	tmp = path.Join(folderTmp, tmp)
-	err := d.write(tmp, content)
+	info, err := d.write(tmp, content)
 	if err == nil {
 		err = d.link(tmp, path.Join(FolderNew, base))
 	}
 	if gone := d.root.Remove(tmp); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
 		err = errors.Join(err, gone)
 	}
-	return err
+	if err != nil {
+		return File{}, err
+	}
+	return File{Folder: FolderNew, Name: base, Base: base, Size: info.Size(), Time: info.ModTime()}, nil
 }
 
 // write makes a file with bytes that are on disk when it returns.
-func (d *Dir) write(name string, content []byte) error {
+func (d *Dir) write(name string, content []byte) (info os.FileInfo, err error) {
 	file, err := d.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	_, err = file.Write(content)
 	if err == nil {
 		err = file.Sync()
 	}
-	return errors.Join(err, file.Close())
+	if err == nil {
+		info, err = file.Stat()
+	}
+	return info, errors.Join(err, file.Close())
 }
 
 // link gives a file a second name. A shared disk may report an error though it was done, as its answer was lost: what is

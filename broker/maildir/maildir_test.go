@@ -35,8 +35,12 @@ func rig(t *testing.T) (*Dir, *os.Root, string) {
 // put delivers a mail.
 func put(t *testing.T, d *Dir, base, content string) {
 	t.Helper()
-	if err := errors.Join(d.Put(NewNamer("").Unique(time.Now()), base, []byte(content)), d.Sync(FolderNew)); err != nil {
+	f, err := d.Put(NewNamer("").Unique(time.Now()), base, []byte(content))
+	if err := errors.Join(err, d.Sync(FolderNew)); err != nil {
 		t.Fatal(err)
+	}
+	if found, err := d.Find(base); err != nil || found.Name != f.Name || found.Size != f.Size || !found.Time.Equal(f.Time) {
+		t.Fatalf("put %+v, found %+v, %v", f, found, err)
 	}
 }
 
@@ -59,7 +63,7 @@ func names(t *testing.T, d *Dir) (list []string) {
 func TestLifeOfAMail(t *testing.T) {
 	d, root, path := rig(t)
 	put(t, d, "1.a", "hello")
-	if err := d.Put("other", "1.a", []byte("hello")); !errors.Is(err, fs.ErrExist) {
+	if _, err := d.Put("other", "1.a", []byte("hello")); !errors.Is(err, fs.ErrExist) {
 		t.Error("a second time:", err)
 	}
 	put(t, d, "2.b", "world")
@@ -136,10 +140,10 @@ func TestStrangers(t *testing.T) {
 func TestTraversal(t *testing.T) {
 	d, root, _ := rig(t)
 	for _, base := range []string{"", "../x", "a/b", ".x", "a:2,S", "a\x00b", strings.Repeat("x", 201)} {
-		if err := d.Put("tmp", base, nil); err == nil {
+		if _, err := d.Put("tmp", base, nil); err == nil {
 			t.Errorf("%q was delivered", base)
 		}
-		if err := d.Put(base, "base", nil); err == nil {
+		if _, err := d.Put(base, "base", nil); err == nil {
 			t.Errorf("%q was written", base)
 		}
 	}

@@ -50,7 +50,7 @@ func (f *Folder) store(e Mail, msg message) error {
 		if _, err := d.Find(base); !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if err := d.Put(names.Unique(time.Now()), base, content); err != nil && !errors.Is(err, fs.ErrExist) {
+		if _, err := d.Put(names.Unique(time.Now()), base, content); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 		stored.Inc()

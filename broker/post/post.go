@@ -74,6 +74,9 @@ const (
 	DefaultBoxLimit  = 50
 	DefaultBodyLimit = 64 << 10
 	DefaultWorkers   = 8
+	MaxBodyLimit     = 1 << 20 // the largest of each that may be set
+	MaxBoxLimit      = 100_000
+	MaxWorkers       = 1000
 )
 
 // Options of an Office.
@@ -90,4 +93,6 @@ type Options struct {
 	Delivered func(Box, Mail)
 	Log       *slog.Logger     // nil means none
 	Now       func() time.Time // nil is time.Now
+
+	step func(string) error // of tests
 }
