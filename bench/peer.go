@@ -35,6 +35,8 @@ func PeerMain(ctx context.Context, args []string, out io.Writer) error {
 		return natsMain(ctx, out)
 	case "jetstream":
 		return jetstreamMain(ctx, *dir, out)
+	case "floor":
+		return floorMain(ctx, *dir, out)
 	}
 	return fmt.Errorf("no peer %q", args[0])
 }

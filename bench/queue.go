@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +23,7 @@ const (
 	queueBody      = 128
 	queueMany      = 64
 	queueCrowd     = 256
+	queuePace      = 10_000 // puts a second of paced producers together
 	queueAged      = 1_000_000
 	queueAgedQuick = 20_000
 	queuePut       = "bench-put" // tubes
@@ -39,9 +38,9 @@ type queueBench struct {
 	peer *queuePeer // nil without one
 	jet  *jetLoad
 
-	put64, put1, put256, cycle, peerPut, peerCycle *queueLoad
-	series                                         map[string][]float64
-	acknowledged                                   uint64 // puts of the node
+	put64, put1, put256, cycle, floor, peerPut, peerCycle *queueLoad
+	series                                                map[string][]float64
+	acknowledged                                          uint64 // puts of the node
 }
 
 func runQueue(ctx context.Context, r *Run) error {
@@ -51,6 +50,8 @@ func runQueue(ctx context.Context, r *Run) error {
 	b := &queueBench{r: r, body: bytes.Repeat([]byte("x"), queueBody), series: map[string][]float64{}}
 	r.Setting("body_bytes", queueBody)
 	r.Setting("generator_threads", 1)
+	r.Setting("paced_per_s", queuePace)
+	r.Setting("floor1", "a bare server: one thread reads, writes a file with fsync, answers")
 	var cl closers
 	defer cl.close()
 	err := onThread(func() error {
@@ -93,6 +94,12 @@ func (b *queueBench) open(ctx context.Context, cl *closers) (err error) {
 	connect(&b.put1, b.node.queue, 1, puts)
 	connect(&b.put256, b.node.queue, queueCrowd, puts)
 	connect(&b.cycle, b.node.queue, queueMany, cycles)
+	floor, addr, _, err2 := startPeer(ctx, b.r.Options, "floor", "--dir", b.node.dir)
+	if err = errors.Join(err, err2); err != nil {
+		return err
+	}
+	cl.add(floor.stop)
+	connect(&b.floor, addr, 1, puts)
 	if err != nil {
 		return err
 	}
@@ -168,24 +175,25 @@ func (b *queueBench) add(name string, v float64) { b.series[name] = append(b.ser
 // turn measures every side once, ours and the peer's next to each other.
 func (b *queueBench) turn(ctx context.Context) error {
 	slice := b.r.Slice() / 4
-	disk, err := measureSync(b.node.dir, slice/2)
-	if err != nil {
-		return err
-	}
-	b.add("fsync_us", disk)
 	if err := b.compare(ctx, slice); err != nil {
 		return err
 	}
-	one, err := b.measure(ctx, b.put1, "put1", slice/2)
+	disk, err := b.alone(ctx, slice/2)
 	if err != nil {
 		return err
 	}
-	b.add("put1_vs_fsync", one.seconds*1e6/float64(one.done)/disk)
 	crowd, err := b.measure(ctx, b.put256, "put256", slice/2)
 	if err != nil {
 		return err
 	}
 	b.add("put256_p99_vs_fsync", crowd.lat.quantile(0.99)/disk)
+	paced, err := b.put256.paced(ctx, slice/2, queuePace)
+	if err != nil {
+		return fmt.Errorf("put256_paced: %w", err)
+	}
+	b.acknowledged += paced.done
+	b.addRun("put256_paced", paced)
+	b.add("put256_paced_p99_vs_fsync", paced.lat.quantile(0.99)/disk)
 	return b.cycles(ctx, slice)
 }
 
@@ -220,6 +228,35 @@ func (b *queueBench) compare(ctx context.Context, d time.Duration) error {
 		b.add("vs_"+b.peer.name+"_64", mine.perSecond()/theirs.perSecond())
 	}
 	return nil
+}
+
+// alone measures one producer beside the disk and a bare server, in turns, and returns the time of the disk's fsync.
+func (b *queueBench) alone(ctx context.Context, d time.Duration) (fsync float64, err error) {
+	one, floor := queueRun{lat: newLatencies()}, queueRun{lat: newLatencies()}
+	for range passes {
+		us, err := measureSync(b.node.dir, d/passes)
+		if err != nil {
+			return 0, err
+		}
+		fsync += us / passes
+		q, err := b.floor.run(ctx, d/passes)
+		if err != nil {
+			return 0, fmt.Errorf("floor: %w", err)
+		}
+		floor.join(q)
+		if q, err = b.put1.run(ctx, d/passes); err != nil {
+			return 0, fmt.Errorf("put1: %w", err)
+		}
+		one.join(q)
+	}
+	b.acknowledged += one.done
+	b.addRun("floor1", floor)
+	b.addRun("put1", one)
+	b.add("fsync_us", fsync)
+	b.add("floor1_vs_fsync", 1e6/floor.perSecond()/fsync)
+	b.add("put1_vs_fsync", 1e6/one.perSecond()/fsync)
+	b.add("put1_vs_floor1", floor.perSecond()/one.perSecond())
+	return fsync, nil
 }
 
 // measure runs puts of the node.
@@ -300,33 +337,10 @@ func (b *queueBench) report() {
 		switch {
 		case ours:
 			b.r.PeerSeries(b.peer.name, b.peer.version, peer, values)
-		case strings.Contains(name, "vs_") && name != "put256_p99_vs_fsync":
+		case strings.Contains(name, "vs_") && !strings.Contains(name, "p99_vs"):
 			b.r.RatioSeries(name, values)
 		default:
 			b.r.Series(name, values)
 		}
 	}
-}
-
-// measureSync returns the mean time in microseconds of a small write and its fsync on the disk of a folder.
-func measureSync(dir string, d time.Duration) (us float64, err error) {
-	f, err := os.Create(filepath.Join(dir, "fsync"))
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	block := make([]byte, 256)
-	if err := f.Truncate(16 << 20); err != nil { // as logs are, so that no size has to be stored
-		return 0, err
-	}
-	start, n := time.Now(), 0
-	for ; time.Since(start) < d; n++ {
-		if _, err := f.WriteAt(block, int64(n)*int64(len(block))%(16<<20)); err != nil {
-			return 0, err
-		}
-		if err := syncData(f); err != nil {
-			return 0, err
-		}
-	}
-	return time.Since(start).Seconds() * 1e6 / float64(n), os.Remove(f.Name())
 }

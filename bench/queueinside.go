@@ -8,13 +8,11 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"gosper/broker"
 	"gosper/broker/pebble"
 )
-
-func syncData(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
 
 // openInside opens a store in this process.
 func openInside(dir string) (*pebble.DB, error) {
@@ -35,13 +33,16 @@ func (b *queueBench) age(ctx context.Context) error {
 	defer db.Close()
 	var rates []float64
 	for range b.r.Repeat {
-		n, seconds, err := insidePuts(ctx, db.Queue(), queueMany, b.body, b.r.Slice()/4)
+		n, seconds, err := insidePuts(ctx, db.Queue(), queueMany, b.body, b.r.Slice()/4, nil)
 		if err != nil {
 			return err
 		}
 		rates = append(rates, float64(n)/seconds)
 	}
 	b.r.Series("put64_in_process_per_s", rates)
+	if err := b.slowly(ctx); err != nil {
+		return err
+	}
 	jobs := queueAged
 	if b.r.Quick {
 		jobs = queueAgedQuick
@@ -64,8 +65,41 @@ func (b *queueBench) age(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// insidePuts lets producers put for d.
-func insidePuts(ctx context.Context, q broker.Queue, producers int, body []byte, d time.Duration) (n uint64, seconds float64, err error) {
+// slowSync is how much longer each fsync of the slow disk takes: about as long as in a cloud.
+const slowSync = 3 * time.Millisecond
+
+// slowly measures how many fsyncs of a slow disk a put of 256 producers takes: there the disk and not the processor decides.
+func (b *queueBench) slowly(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "gosper-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	disk := &slowDisk{FS: vfs.Default, delay: slowSync}
+	db, err := pebble.Open(dir, pebble.Options{Log: slog.New(slog.DiscardHandler), FS: disk})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var fsync, p50, p99 []float64
+	for range b.r.Repeat {
+		lat := newLatencies()
+		disk.forget()
+		if _, _, err := insidePuts(ctx, db.Queue(), queueCrowd, b.body, b.r.Slice()/4, &lat); err != nil {
+			return err
+		}
+		us := disk.mean()
+		fsync = append(fsync, us)
+		p50, p99 = append(p50, lat.quantile(0.5)/us), append(p99, lat.quantile(0.99)/us)
+	}
+	b.r.Series("fsync_slow_us", fsync)
+	b.r.Series("put256_p50_vs_fsync_slow", p50)
+	b.r.Series("put256_p99_vs_fsync_slow", p99)
+	return nil
+}
+
+// insidePuts lets producers put for d, and notes the time of each put unless lat is nil.
+func insidePuts(ctx context.Context, q broker.Queue, producers int, body []byte, d time.Duration, lat *latencies) (n uint64, seconds float64, err error) {
 	var mu sync.Mutex
 	var work sync.WaitGroup
 	start := time.Now()
@@ -74,14 +108,23 @@ func insidePuts(ctx context.Context, q broker.Queue, producers int, body []byte,
 		work.Go(func() {
 			done := make(chan error, 1)
 			count, fault := uint64(0), error(nil)
-			for fault == nil && ctx.Err() == nil && time.Now().Before(end) {
+			var took []time.Duration
+			for begun := time.Now(); fault == nil && ctx.Err() == nil && begun.Before(end); {
 				q.Put("puts", body, broker.PutOptions{Priority: 1000, TTR: time.Minute}, func(_ uint64, err error) { done <- err })
 				if fault = <-done; fault == nil {
 					count++
 				}
+				now := time.Now()
+				if lat != nil {
+					took = append(took, now.Sub(begun))
+				}
+				begun = now
 			}
 			mu.Lock()
 			n, err = n+count, errors.Join(err, fault)
+			for _, d := range took {
+				lat.add(d)
+			}
 			mu.Unlock()
 		})
 	}

@@ -24,7 +24,7 @@ type queueLoad struct {
 	p        *poller
 	links    []link
 	speeches []queueSpeech
-	begun    []time.Time // zero: idle
+	begun    []time.Time
 	buf      []byte
 }
 

@@ -79,8 +79,10 @@ type committer struct {
 	mu     sync.Mutex
 	flight []work // guarded by mu: the batch under way; nil between batches
 
-	tx    tx     // owned by the goroutine
-	batch []work // owned by the goroutine: what gather returns
+	// owned by the goroutine
+	tx     tx
+	batch  []work        // what gather returns
+	lasted time.Duration // how long the last batch took until it was durable
 }
 
 func newCommitter(db *DB) *committer {
@@ -154,10 +156,9 @@ func (c *committer) run() {
 	defer close(c.idle)
 	several := true
 	for first := range c.queue {
-		// Those who were just answered are about to write again: let them, and they share this fsync. One writer alone
-		// would wait for nothing.
+		// One writer alone would wait for nothing.
 		if several || len(c.queue) > 0 {
-			runtime.Gosched()
+			c.rally()
 		}
 		batch := c.gather(first)
 		for several = len(batch) > 1; len(batch) > 0; {
@@ -165,6 +166,19 @@ func (c *committer) run() {
 		}
 	}
 	c.timer.Stop()
+}
+
+// rally yields while works come in: those who were just answered are about to write again, and so they share this fsync.
+// Otherwise half of many writers would wait for the fsync of the other half, and the other way round. It ends when half of
+// the time is over that the last commit took: on a fast disk the next writers may prepare during the fsync.
+func (c *committer) rally() {
+	for start := time.Now(); ; {
+		before := len(c.queue)
+		runtime.Gosched()
+		if n := len(c.queue); n == before || n >= maxBatchWrites || time.Since(start) > c.lasted/2 {
+			return
+		}
+	}
 }
 
 // gather takes what waits, up to a full batch. It owns the returned slice until the next call.
@@ -196,6 +210,7 @@ func (c *committer) commit(batch []work) int {
 	c.launch(batch)
 	t.stage()
 	err := t.write()
+	c.lasted = time.Since(start)
 	c.land()
 	if err == nil {
 		t.publish()

@@ -10,7 +10,7 @@ import (
 // walFS is the file system under Pebble. It measures the fsyncs of the write-ahead log and writes zeros ahead of its end.
 // Everything else passes through.
 //
-// An fsync that must store a new size or new blocks of a file takes the file system's journal too: on ext4 half as long
+// An fsync that has a new size or new blocks of a file to store takes longer: on ext4 half as long
 // again as that of bytes whose place was written before. Pebble reuses old logs for that reason, but the first ones after
 // a start are new. The reader of a log knows zeros, like the rests of a reused log, as its end.
 type walFS struct{ vfs.FS }
