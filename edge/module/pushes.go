@@ -66,7 +66,9 @@ func Pushes() []Push {
 		describePush[statePush](Push{Route: routeGameState, To: toWatcher, Subject: "game.<game>",
 			Example: `{"game":"0123456789","name":"garden","state":"running","interval":100,"persistent":true,"epoch":1,"generation":7}`,
 			Doc:     "What a game does now has changed; the state ended is its last push."}),
-		describePush[ownerPush](Push{Route: routeGameOwner, To: toWatcher, Subject: "game.<game>", Example: `{"game":{},"previous":"41"}`,
+		describePush[ownerPush](Push{Route: routeGameOwner, To: toWatcher, Subject: "game.<game>",
+			Example: `{"game":{"id":"0123456789","name":"garden","owner":"42","users":[],"grids":[{"width":64,"height":64,"rule":"B3/S23","topology":"torus","mode":"plain"}],` +
+				`"interval":100,"state":"paused","persistent":true,"created":1767225600000,"epoch":1,"generation":7},"previous":"41"}`,
 			Doc: "A game passed to another user."}),
 		describePush[mutedPush](Push{Route: mutedRoute, To: toAccount, Subject: "user.<account>", Kept: true, Example: `{"muted":true,"until":1767225600000,"reason":"flood"}`,
 			Doc: "The account may no longer speak, or may speak again."}),
