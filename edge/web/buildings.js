@@ -4,7 +4,7 @@ import { Pattern, catalogue, parseRLE, preview } from '/patterns.js';
 import * as play from '/play.js';
 import { $, button, make } from '/screens.js';
 
-const LOOK_AGAIN = 4000; // ms between looks at the list: other pages of the account build too
+const LOOK_AGAIN = 2000; // ms between looks at the list: other pages of the account build too
 const BEAT = 200; // ms between steps of the progress
 
 let kinds = {}; // name -> levels {seconds, pattern or rle}

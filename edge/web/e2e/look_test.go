@@ -33,7 +33,7 @@ func TestEveryScreen(t *testing.T) {
 	for _, scheme := range []string{"light", "dark"} {
 		p.view(360, 640, scheme)
 		for _, screen := range []string{"back", "welcome", "login", "register", "forgot", "code", "password", "enter", "talk",
-			"talk patterns", "talk players", "talk past", "talk more", "talk lobby", "talk lobby form"} {
+			"talk patterns", "talk build", "talk players", "talk past", "talk more", "talk lobby", "talk lobby form"} {
 			name, part, _ := strings.Cut(screen, " ")
 			switch part {
 			case "":

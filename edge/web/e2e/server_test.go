@@ -46,15 +46,16 @@ type server struct {
 	t                    *testing.T
 	data                 string
 	line, http, internal string
+	flags                []string
 	process              *exec.Cmd
 	output               *bytes.Buffer
 	ended                chan struct{}
 }
 
-// newServer starts a node and waits until it is ready.
-func newServer(t *testing.T) *server {
+// newServer starts a node with these flags and waits until it is ready.
+func newServer(t *testing.T, flags ...string) *server {
 	t.Helper()
-	s := &server{t: t, data: t.TempDir(), line: freePort(t), http: freePort(t), internal: freePort(t)}
+	s := &server{t: t, data: t.TempDir(), line: freePort(t), http: freePort(t), internal: freePort(t), flags: flags}
 	s.start()
 	t.Cleanup(func() {
 		s.kill()
@@ -68,9 +69,9 @@ func newServer(t *testing.T) *server {
 func (s *server) start() {
 	s.t.Helper()
 	s.output = &bytes.Buffer{}
-	s.process = exec.Command(gosper(s.t), "serve", "--data", s.data,
+	s.process = exec.Command(gosper(s.t), append([]string{"serve", "--data", s.data,
 		"--line-addr", s.line, "--http-addr", s.http, "--internal-addr", s.internal,
-		"--gate-addr", "", "--gate-worker-addr", "")
+		"--gate-addr", "", "--gate-worker-addr", ""}, s.flags...)...)
 	s.process.Stdout, s.process.Stderr = s.output, s.output
 	if err := s.process.Start(); err != nil {
 		s.t.Fatal(err)

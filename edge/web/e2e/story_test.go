@@ -140,6 +140,54 @@ func TestPast(t *testing.T) {
 	agree(t, p, other)
 }
 
+// Goal: a game has several boards with rules of their own, and its owner can stop it for all. Method: three grids are put into the
+// form and one is taken out again; a second player draws on the second grid; a stop ends drawing until the owner starts again.
+func TestGrids(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ada := s.guest("Ada", "")
+	ada.click(`#new-game`)
+	ada.until(`document.querySelector('#create-form [name=name]')`)
+	ada.set(`#create-form [name=name]`, "two worlds")
+	ada.set(`#create-form [name=width]`, "48")
+	ada.click(`#add-grid`)
+	ada.until(`document.activeElement.closest('fieldset')?.textContent.includes('Grid 2')`)
+	ada.click(`#add-grid`)
+	ada.eval(`
+		const [first, second, third] = document.querySelectorAll('#create-grids fieldset');
+		if (third.querySelector('[name=width]').value !== '48') throw new Error('a grid begins like the last one');
+		second.querySelector('[name=rule]').value = 'B36/S23';
+		second.querySelector('[name=height]').value = '20';
+		second.querySelector('[name=topology]').value = 'plane';
+		second.querySelector('[name=mode]').value = 'blended';
+		third.querySelector('.remove').click();`, nil)
+	ada.click(`#create-form .primary`)
+	ada.playing()
+	var id string
+	ada.eval(`return gosper.id`, &id)
+	bob := s.guest("Bob", "")
+	bob.until(`document.querySelector('.line-game')?.textContent.includes('2 grids')`)
+	bob.enter(id)
+	bob.eval(`const choice = document.getElementById('grid-choice'); choice.selectedIndex = 1; choice.dispatchEvent(new Event('change'))`, nil)
+	bob.until(`gosper.report?.synced && gosper.grid.height === 20 && !gosper.grid.torus`)
+	bob.eval(`await gosper.draw([[3, 3], [4, 3], [5, 3]])`, nil)
+	bob.until(`gosper.report.population === 3`)
+	if r := ada.report(); r.Population != 0 {
+		t.Errorf("the first grid has %d cells", r.Population)
+	}
+
+	ada.click(`[data-drawer=more]`)
+	ada.click(`#stop`)
+	bob.until(`document.querySelector('[data-tool=draw]').disabled && document.getElementById('run').disabled`)
+	bob.click(`[data-drawer=more]`)
+	bob.until(`document.getElementById('stop')?.hidden && document.getElementById('game-facts').textContent === '48 × 20, plane, B36/S23, blended, stopped'`)
+	ada.click(`#run`)
+	bob.until(`!document.querySelector('[data-tool=draw]').disabled && gosper.report.generation > 2`)
+	if r := bob.report(); r.Mismatches != 0 || r.Asked != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // Goal: a link leads a newcomer into the game, and out again. Method: open it in a fresh browser, play as a guest, reload, take
 // a colour, leave; then the owner leaves, and the game passes on.
 func TestShareLink(t *testing.T) {
