@@ -21,7 +21,7 @@ import (
 func init() {
 	Register(Scenario{
 		Name:    "games",
-		Summary: "1,000 running games with a watcher each; one large game with 5,000 watchers; edits from lines",
+		Summary: "1,000 running games with a watcher each; one large game with 5,000 watchers, settled and fresh; edits from lines",
 		Run:     runGames,
 	})
 }
@@ -37,8 +37,9 @@ const (
 	crowdSide      = 1024
 	crowdInterval  = 100 * time.Millisecond
 	crowdSettled   = 5000 // generations that its soup has behind it
-	crowdStep      = 100  // generations of one call
-	crowdBand      = 32   // rows of the soup that one call draws
+	settledQuick   = 200
+	crowdStep      = 100 // generations of one call
+	crowdBand      = 32  // rows of the soup that one call draws
 	gamesWorld     = "bench"
 	gamesMakers    = 16 // calls under way while games are made
 	gamesSoupShare = 3  // one cell of so many lives in a soup
@@ -55,9 +56,9 @@ func runGames(ctx context.Context, r *Run) error {
 	if r.Target != "self" {
 		return errors.New("target: the games scenario starts its own server")
 	}
-	count, crowd := gamesCount, crowdCount
+	count, crowd, settled := gamesCount, crowdCount, crowdSettled
 	if r.Quick {
-		count, crowd = gamesQuick, crowdQuick
+		count, crowd, settled = gamesQuick, crowdQuick, settledQuick
 	}
 	r.Setting("games", count)
 	r.Setting("games_side", gamesSide)
@@ -65,11 +66,12 @@ func runGames(ctx context.Context, r *Run) error {
 	r.Setting("watchers", crowd)
 	r.Setting("watched_side", crowdSide)
 	r.Setting("watched_hz", float64(time.Second)/float64(crowdInterval))
-	r.Setting("watched_generation", crowdSettled)
+	r.Setting("watched_generation", settled)
 	r.Setting("generator_threads", crowdReaders)
 	for _, part := range []func(context.Context, *gamesBench) error{
 		func(ctx context.Context, b *gamesBench) error { return b.many(ctx, count) },
-		func(ctx context.Context, b *gamesBench) error { return b.crowd(ctx, crowd) },
+		func(ctx context.Context, b *gamesBench) error { return b.crowd(ctx, crowd, settled) },
+		func(ctx context.Context, b *gamesBench) error { return b.soup(ctx, crowd) },
 		func(ctx context.Context, b *gamesBench) error { return b.edits(ctx) },
 	} {
 		if err := withGames(ctx, r, part); err != nil {
@@ -169,7 +171,7 @@ func (b *gamesBench) many(ctx context.Context, n int) error {
 		return err
 	}
 	defer crowd.close()
-	if err := crowd.run(ctx, 3*time.Second); err != nil { // until all have their snapshot and the games run evenly
+	if err := crowd.run(ctx, b.warmUp()); err != nil { // until all have their snapshot and the games run evenly
 		return err
 	}
 	crowd.begin()
@@ -203,24 +205,41 @@ func (b *gamesBench) many(ctx context.Context, n int) error {
 	return nil
 }
 
-// balance adds what a crowd got: one frame for each generation and watcher, and no frame twice.
-func (b *gamesBench) balance(c *gameCrowd) {
-	b.r.Balance(c.frames+c.missed, c.frames, c.missed, c.doubled)
+// warmUp is how long a crowd reads before it counts.
+func (b *gamesBench) warmUp() time.Duration {
+	if b.r.Quick {
+		return 500 * time.Millisecond
+	}
+	return 3 * time.Second
 }
 
-// crowd measures one large game that many watch.
-func (b *gamesBench) crowd(ctx context.Context, n int) error {
-	id, err := b.create(ctx, crowdSide, crowdInterval)
-	if err != nil {
-		return err
+// balance adds what a crowd got: one frame for each generation and watcher, and no frame twice.
+func (b *gamesBench) balance(c *gameCrowd) {
+	missing := c.missed + c.skipped
+	b.r.Balance(c.frames+missing, c.frames, missing, c.doubled)
+}
+
+// freshSoup makes a large paused game full of soup.
+func (b *gamesBench) freshSoup(ctx context.Context) (id string, err error) {
+	if id, err = b.create(ctx, crowdSide, crowdInterval); err != nil {
+		return "", err
 	}
 	rng := rand.New(rand.NewPCG(4, 4))
 	for y := 0; y < crowdSide; y += crowdBand {
 		if err := b.draw(ctx, id, rng, crowdSide, crowdBand, y); err != nil {
-			return err
+			return "", err
 		}
 	}
-	for g := 0; g < crowdSettled; g += crowdStep {
+	return id, nil
+}
+
+// crowd measures one large game that many watch, its soup settled for some generations.
+func (b *gamesBench) crowd(ctx context.Context, n, settled int) error {
+	id, err := b.freshSoup(ctx)
+	if err != nil {
+		return err
+	}
+	for g := 0; g < settled; g += crowdStep {
 		b.r.Step(0.3, "settling: generation %d", g)
 		if err := b.c.Call(ctx, "/game/step", map[string]any{"game": id, "generations": crowdStep}, nil); err != nil {
 			return err
@@ -238,7 +257,7 @@ func (b *gamesBench) crowd(ctx context.Context, n int) error {
 	if err := b.start(ctx, id); err != nil {
 		return err
 	}
-	if err := crowd.run(ctx, 3*time.Second); err != nil {
+	if err := crowd.run(ctx, b.warmUp()); err != nil {
 		return err
 	}
 	crowd.begin()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 type gameCrowd struct {
 	readers []*gameReader
 	links   int
+	prompt  bool // read by threads that are no batch work: for one watcher beside a crowd
 	crowdCounts
 }
 
@@ -26,6 +28,7 @@ const crowdReaders = 2
 // crowdCounts are what came since begin.
 type crowdCounts struct {
 	frames, bytes, missed, doubled uint64
+	snapshots, skipped             uint64 // snapshots among the frames, and generations that they stand for
 	quiet                          uint64 // bytes of links that do not get every generation
 	seen                           map[gameTick]*arrivals
 }
@@ -96,7 +99,7 @@ func (b *gamesBench) watchers(ctx context.Context, messages []string) (*gameCrow
 		if err == nil {
 			err = r.p.add(l.fd, len(r.links), unix.EPOLLIN)
 		}
-		r.links = append(r.links, gameLink{fd: l.fd, rest: l.rest})
+		r.links = append(r.links, gameLink{fd: l.fd, rest: l.rest, cells: strings.Contains(messages[i], `"mode":"cells"`)})
 		frame := protocol.AppendMaskedFrame(nil, protocol.OpText, clientMask, []byte(messages[i]))
 		if err == nil {
 			_, err = writeNow(l.fd, frame)
@@ -131,7 +134,14 @@ func (c *gameCrowd) run(ctx context.Context, d time.Duration) error {
 	errs := make([]error, len(c.readers))
 	var all sync.WaitGroup
 	for i, r := range c.readers {
-		all.Go(func() { errs[i] = onThread(func() error { return r.run(ctx, d) }) })
+		read := func() error { return r.run(ctx, d) }
+		all.Go(func() {
+			if c.prompt {
+				errs[i] = read()
+			} else {
+				errs[i] = onThread(read)
+			}
+		})
 	}
 	all.Wait()
 	c.crowdCounts = crowdCounts{seen: map[gameTick]*arrivals{}}
@@ -146,6 +156,8 @@ func (c *crowdCounts) add(o *crowdCounts) {
 	c.bytes += o.bytes
 	c.missed += o.missed
 	c.doubled += o.doubled
+	c.snapshots += o.snapshots
+	c.skipped += o.skipped
 	c.quiet += o.quiet
 	for k, a := range o.seen {
 		have := c.seen[k]
@@ -246,7 +258,6 @@ func (c *gameReader) grid(l *gameLink, payload []byte, now time.Time) error {
 	}
 	before := l.generation
 	l.generation = h.Generation
-	l.cells = l.cells || h.Kind == protocol.GridDelta
 	if !l.begun || !c.counting {
 		l.begun = l.begun || h.Kind == protocol.GridSnapshot
 		return nil
@@ -257,9 +268,13 @@ func (c *gameReader) grid(l *gameLink, payload []byte, now time.Time) error {
 	}
 	c.frames++
 	c.bytes += uint64(len(payload))
+	snapshot := h.Kind == protocol.GridSnapshot
 	switch {
-	case h.Generation <= before:
+	case h.Generation < before, h.Generation == before && !snapshot:
 		c.doubled++
+	case snapshot: // after a time in which the watcher got nothing, if only because it was slow
+		c.snapshots++
+		c.skipped += max(h.Generation, before+1) - before - 1
 	default:
 		c.missed += h.Generation - before - 1
 	}

@@ -33,10 +33,12 @@ func TestScenarios(t *testing.T) {
 		{[]string{"queue", "--against", "jetstream"}, []string{"put64_per_s", "put64_in_process_per_s", "syncs_per_put64", "cycle64_per_s", "put256_p99_vs_fsync", "aged_slowdown"},
 			[]string{"vs_jetstream_64", "put1_vs_fsync"}, false},
 		{[]string{"idle", "--against", "gnet"}, []string{"line_bytes", "ws_bytes", "cpu_us_per_conn_s", "start_ms"}, nil, true},
+		{[]string{"games"}, []string{"lateness_p99_ms", "cores", "watch5000_p99_ms", "edits_mode_bytes_per_s", "edit_p99_over_fsync_ms", "edits_per_s",
+			"soup_skipped", "soup_snapshots", "quiet_alone_p99_ms", "quiet_soup_p99_ms", "chat_soup_p99_ms", "lateness_soup_p99_ms"}, nil, true},
 	} {
 		t.Run(c.args[0], func(t *testing.T) {
 			if c.slow && testing.Short() {
-				t.Skip("waits for memory to settle")
+				t.Skip("waits until memory or games have settled")
 			}
 			code, out, errs := runWith(t.Context(), "", append([]string{"bench", "--quick", "--json", "--repeat=1", "--duration=400ms"}, c.args...)...)
 			if code != exitOK || errs != "" {
@@ -59,7 +61,7 @@ func TestScenarios(t *testing.T) {
 					t.Errorf("ratio %s is missing", name)
 				}
 			}
-			if len(r.Peers) != 1 {
+			if len(r.Peers) != len(c.args)/2 { // --against and its name
 				t.Errorf("peers %v", r.Peers)
 			}
 		})
