@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"gosper/broker"
+	"gosper/broker/chain"
 	"gosper/edge/apidoc"
 	"gosper/edge/module"
 )
@@ -18,7 +19,9 @@ const (
 	groupConfig     = "config"
 	groupQueue      = "queue"
 	groupMail       = "e-mail"
+	groupPost       = "post office"
 	groupModeration = "moderation"
+	groupChain      = "work chains"
 	groupNode       = "node"
 )
 
@@ -67,7 +70,7 @@ func publicEndpoints() []apidoc.Endpoint {
 // internalEndpoints describes the internal server.
 func internalEndpoints() []apidoc.Endpoint {
 	var all []apidoc.Endpoint
-	for _, list := range [][]apidoc.Endpoint{authEndpoints(), configEndpoints(), queueEndpoints(), moderationEndpoints(), nodeEndpoints()} {
+	for _, list := range [][]apidoc.Endpoint{authEndpoints(), configEndpoints(), queueEndpoints(), mailEndpoints(), moderationEndpoints(), chainEndpoints(), nodeEndpoints()} {
 		all = append(all, list...)
 	}
 	return all
@@ -176,7 +179,34 @@ func moderationEndpoints() []apidoc.Endpoint {
 			Out: apidoc.Type[struct {
 				Reports []module.Report `json:"reports"`
 			}](), Errors: []int{400, 500}},
+		{Method: "GET", Path: "/admin/chatlog", Group: groupModeration, Doc: "Lines of the chat log, oldest first; next, when it is there, asks for more.", Query: []apidoc.Param{
+			{Name: "world", Doc: "only this world", Example: "0"}, {Name: "family", Doc: "only the talk of this family", Example: "foxes"}, {Name: "public", Doc: "1: only what was said in public", Example: "1"},
+			{Name: "name", Doc: "only what this player said", Example: "Ann"}, {Name: "text", Doc: "only lines with this text, in any case", Example: "glider"},
+			{Name: "from", Doc: "from this time on", Example: "2026-11-21T20:00:00Z"}, {Name: "to", Doc: "until this time", Example: "2026-11-21T21:00:00Z"},
+			{Name: "limit", Doc: "1 to 1000", Example: "100"}, {Name: "next", Doc: "that of the page before"}},
+			Out: apidoc.Type[module.ChatPage](), Errors: []int{400, 404, 500}},
 		{Method: "POST", Path: "/admin/moderation/resolve", Group: groupModeration, Form: []apidoc.Param{{Name: "id", Doc: "of the report", Required: true}}, Doc: "A report is dealt with and goes.", Out: apidoc.Type[done](), Errors: []int{404, 500}},
+	}
+}
+
+func chainEndpoints() []apidoc.Endpoint {
+	const example = `{"work_message":{"hash":"5c0bb9a1a1e8d8a4f1c5e2ef2c3b5a0e","items":[{"order":1,"request":{"url":"https://shop.example","endpoint":"/orders/api/stock/reserve","type":"HTTPS","method":"POST","payload":"{}"}}]}}`
+	hash := apidoc.Param{Name: "hash", Doc: "hash of the message", Example: "5c0bb9a1a1e8d8a4f1c5e2ef2c3b5a0e"}
+	wait := apidoc.Param{Name: "wait", Doc: "seconds to wait, at most 30", Example: "20"}
+	return []apidoc.Endpoint{
+		{Method: "POST", Path: "/work", Group: groupChain, Doc: "Submits a work message, JSON or protobuf: 202 for a new chain, 200 for a message that is known.", Code: 202,
+			Body: apidoc.Type[map[string]any](), Example: example, Out: apidoc.Type[workOut](), Errors: []int{400, 409, 503}},
+		{Method: "GET", Path: "/work/{hash}", Group: groupChain, Part: hash, Query: []apidoc.Param{wait}, Doc: "Where a chain stands, at once or when it has ended. A client that accepts application/x-protobuf gets a completion or notification message.",
+			Out: apidoc.Type[chain.Status](), Errors: []int{400, 404, 503}},
+		{Method: "POST", Path: "/work/{hash}/cancel", Group: groupChain, Part: hash, Doc: "Ends a chain: calls under way are cut short, the rest is skipped.", Out: apidoc.Type[chain.Status](), Errors: []int{404, 409, 503}},
+		{Method: "GET", Path: "/completions", Group: groupChain, Query: []apidoc.Param{wait, {Name: "max", Doc: "most messages, 1 to 100", Example: "10"}},
+			Doc: "Takes completion messages, which come again after two minutes unless they are acknowledged.", Out: apidoc.Type[struct {
+				Completions []completion `json:"completions"`
+			}](), Errors: []int{400, 500}},
+		{Method: "POST", Path: "/completions/ack", Group: groupChain, Form: []apidoc.Param{{Name: "receipt", Doc: "of the completion", Required: true, Example: "17-3"}}, Doc: "Acknowledges a completion.", Out: apidoc.Type[done](), Errors: []int{400, 409, 500}},
+		{Method: "POST", Path: "/notifications", Group: groupChain, Doc: "Gives items that await a notification their answers; the body is a notification message, JSON or protobuf.",
+			Body: apidoc.Type[map[string]any](), Example: `{"notification_message":{"hash":"5c0bb9a1a1e8d8a4f1c5e2ef2c3b5a0e","items":[{"order":1,"response":{"error":false,"ok":true,"data":"{}","metadata":""}}]}}`,
+			Out: apidoc.Type[notifiedOut](), Errors: []int{400, 404, 409, 503}},
 	}
 }
 

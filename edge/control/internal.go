@@ -25,6 +25,8 @@ var endpoints = map[string]endpoint{
 	"/admin/tail":               {"GET", false, (*Server).tail},
 	"/admin/drain":              {"POST", false, (*Server).drain},
 	"/admin/mail/outbox":        {"GET", false, (*Server).outbox},
+	"/admin/mail/box":           {"GET", false, (*Server).peekMail},
+	"/admin/mail/reindex":       {"POST", false, (*Server).reindexMail},
 	"/admin/mail/sent":          {"POST", false, (*Server).outboxSent},
 	"/admin/queue/tubes":        {"GET", false, (*Server).tubes},
 	"/admin/queue/jobs":         {"GET", false, (*Server).jobs},
@@ -41,7 +43,15 @@ var endpoints = map[string]endpoint{
 	"/admin/moderation/ban":     {"POST", false, (*Server).ban},
 	"/admin/moderation/unban":   {"POST", false, (*Server).unban},
 	"/admin/moderation/reports": {"GET", false, (*Server).reports},
+	"/admin/chatlog":            {"GET", false, (*Server).chatLog},
 	"/admin/moderation/resolve": {"POST", false, (*Server).resolve},
+
+	"/send":        {"POST", false, (*Server).sendMail},
+	"/new":         {"POST", false, (*Server).newMail},
+	"/all":         {"POST", false, (*Server).allMail},
+	"/mark_read":   {"POST", false, (*Server).readMailMark},
+	"/delete":      {"POST", false, (*Server).deleteMail},
+	"/delete_read": {"POST", false, (*Server).deleteReadMail},
 
 	"/config":                     {"GET", false, (*Server).listSettings},
 	"/config/{name}":              {"GET", false, (*Server).getSetting},
@@ -54,6 +64,13 @@ var endpoints = map[string]endpoint{
 
 	"/api/openapi.json":  {"GET", false, (*Server).openAPI},
 	"/api/asyncapi.json": {"GET", false, (*Server).asyncAPI},
+
+	"/work":               {"POST", false, (*Server).submitWork},
+	"/work/{hash}":        {"GET", false, (*Server).getWork},
+	"/work/{hash}/cancel": {"POST", false, (*Server).cancelWork},
+	"/completions":        {"GET", false, (*Server).completions},
+	"/completions/ack":    {"POST", false, (*Server).ackCompletion},
+	"/notifications":      {"POST", false, (*Server).notify},
 
 	"/debug/pprof/":             {"GET", false, profile},
 	"/debug/pprof/{profile...}": {"GET", false, profile},

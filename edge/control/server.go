@@ -24,6 +24,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"gosper/broker"
+	"gosper/broker/chain"
+	"gosper/broker/post"
 	"gosper/edge"
 	"gosper/edge/config"
 	"gosper/edge/module"
@@ -73,6 +75,9 @@ type Config struct {
 	Bus          broker.Bus
 	Queue        broker.Queue    // for operators
 	Schedule     broker.Schedule // for operators
+	ChatLog      *module.ChatLog // nil: none is kept
+	Chains       *chain.Engine   // nil: a node without work chains
+	Post         *post.Office    // nil: a node without mailboxes
 	Settings     *config.Folder  // files that services ask for; nil is a folder without files
 	// PublicSettings are the names of them that everybody may read; "*" is all.
 	PublicSettings []string

@@ -14,8 +14,11 @@ import (
 	"sync"
 
 	"gosper/broker"
+	"gosper/broker/chain"
+	"gosper/broker/chain/target"
 	"gosper/broker/mailer"
 	"gosper/broker/pebble"
+	"gosper/broker/post"
 	"gosper/broker/worker"
 	"gosper/edge"
 	"gosper/edge/config"
@@ -35,13 +38,17 @@ type Node struct {
 	log     *slog.Logger
 	db      *pebble.DB
 	config  *config.Folder
+	post    *post.Office
 	streams *edge.Streams
 	games   *game.Host
 	table   *module.Table
 	engine  *edge.Engine
 	gate    *gate.Gate // nil without its ports
 	site    *control.Server
+	gateway *target.Gateway
+	chains  *chain.Engine
 	work    work
+	chatLog *module.ChatLog // nil: none is kept
 
 	drainOnce sync.Once
 	drainAsk  chan struct{}
@@ -60,7 +67,8 @@ func Start(ctx context.Context, o Options, log *slog.Logger) (*Node, error) {
 	}
 	n := &Node{options: o, log: log, drainAsk: make(chan struct{})}
 	startGames := func() error { return n.startGames(ctx) }
-	for _, step := range []func() error{n.openStore, n.openConfig, startGames, n.startTable, n.startWork, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
+	openChains := func() error { return n.openChains(ctx) }
+	for _, step := range []func() error{n.openStore, n.openConfig, n.openPost, startGames, openChains, n.startTable, n.startWork, n.openChatLog, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -106,7 +114,7 @@ func (n *Node) startTable() error {
 		return err
 	}
 	n.table, err = module.New(module.Config{Options: n.options.Functions, Store: n.db.Store(), Registry: n.db.Registry(),
-		Bus: n.db.Bus(), Games: n.games, Jobs: n.db.Queue(), Schedule: n.db.Schedule(), Buildings: kinds, Mailbox: n.options.mailbox(), Settings: n.config, Secret: secret, Log: n.log})
+		Bus: n.db.Bus(), Games: n.games, Jobs: n.db.Queue(), Schedule: n.db.Schedule(), Buildings: kinds, Mailbox: n.options.mailbox(), Post: n.post, Settings: n.config, Chains: n.chains, Secret: secret, Log: n.log})
 	return err
 }
 
@@ -141,7 +149,7 @@ func (n *Node) startSite() error {
 	n.site, err = control.Start(control.Config{
 		HTTPAddr: o.HTTPAddr, HTTPSAddr: o.HTTPSAddr, TLS: cert, InternalAddr: o.InternalAddr, Token: string(o.InternalToken),
 		Origins: o.Origins, ProxyFrom: o.ProxyFrom, Limits: o.HTTP, Page: web.FS, Table: n.table, Bus: n.db.Bus(),
-		Queue: n.db.Queue(), Schedule: n.db.Schedule(), Settings: n.config, PublicSettings: o.ConfigPublic, Room: n.engine,
+		Queue: n.db.Queue(), Schedule: n.db.Schedule(), Chains: n.chains, ChatLog: n.chatLog, Post: n.post, Settings: n.config, PublicSettings: o.ConfigPublic, Room: n.engine,
 		Adopt: func(c net.Conn, info edge.AdoptInfo) error { return n.engine.Adopt(c, door, info) },
 		Ready: n.ready, Drain: n.askDrain, Metrics: metricTables(), Version: Version(), Log: n.log,
 	})
@@ -157,7 +165,7 @@ func (n *Node) ready() error {
 func metricTables() []control.Metric {
 	var all []control.Metric
 	for _, table := range [][]broker.Metric{edge.Metrics(), pebble.Metrics, module.Metrics(), game.Metrics(),
-		worker.Metrics(), mailer.Metrics(), beanstalk.Metrics(), gate.Metrics(), config.Metrics()} {
+		worker.Metrics(), mailer.Metrics(), post.Metrics(), beanstalk.Metrics(), gate.Metrics(), config.Metrics(), chain.Metrics(), target.Metrics()} {
 		for _, m := range table {
 			all = append(all, control.Metric{Name: m.Name, Type: metricType(m.Name), Help: m.Help})
 		}
@@ -230,9 +238,16 @@ func (n *Node) close() error {
 	if n.gate != nil {
 		n.gate.Close()
 	}
+	n.closeChains()
 	n.work.stop()
 	if n.table != nil {
 		n.table.Close()
+	}
+	if n.post != nil {
+		errs = append(errs, n.post.Close())
+	}
+	if n.chatLog != nil {
+		n.chatLog.Close()
 	}
 	if n.games != nil {
 		errs = append(errs, n.games.Close()) // notes in each log where its game is

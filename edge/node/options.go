@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gosper/broker/mailer"
+	"gosper/broker/post"
 	"gosper/edge"
 	"gosper/edge/config"
 	"gosper/edge/control"
@@ -59,12 +60,17 @@ type Options struct {
 
 	Mail                     mailer.Options // SMTP, TLS, User, From, Site, Timeout; the rest is filled in at the start
 	SMTPPassword             Secret
+	Post                     PostOptions
 	BuildingsFile            string // JSON; "": module.DefaultBuildings
 	ConfigDir                string // folder of JSON files that the node follows; "": config in the data folder
 	ConfigReread             time.Duration
-	ConfigPublic             []string // names that everybody may read; "*" is all
-	JobReserves, JobTimeouts int      // of one job, after which it is buried; 0 is no limit
-	MailWorkers              int      // e-mails sent at a time
+	Chains                   ChainOptions
+	ChatLog                  bool          // keep everything said in public and in families
+	ChatLogAge               time.Duration // for so long
+	ChatLogBytes             int64         // and at most so much
+	ConfigPublic             []string      // names that everybody may read; "*" is all
+	JobReserves, JobTimeouts int           // of one job, after which it is buried; 0 is no limit
+	MailWorkers              int           // e-mails sent at a time
 
 	LogLevel  slog.Level
 	LogFormat string // "text" or "json"
@@ -105,7 +111,11 @@ func DefaultOptions() Options {
 		CommitTimeout: 5 * time.Second,
 		Mail:          mailer.Options{TLS: "starttls", From: "gosper@localhost", Site: "gosper", Timeout: 30 * time.Second},
 		MailWorkers:   4,
+		Post:          PostOptions{Zone: 8, BoxLimit: post.DefaultBoxLimit, BodyLimit: post.DefaultBodyLimit, Workers: post.DefaultWorkers},
 		ConfigReread:  config.DefaultReread,
+		Chains:        defaultChainOptions(),
+		ChatLogAge:    30 * 24 * time.Hour,
+		ChatLogBytes:  1 << 30,
 		LogFormat:     "text",
 	}
 }
@@ -122,6 +132,9 @@ func (o *Options) Validate() error {
 	}
 	if err := o.Limits.Validate(); err != nil {
 		return fmt.Errorf("limit-%w", err)
+	}
+	if err := o.Chains.validate(); err != nil {
+		return err
 	}
 	if err := o.Games.Validate(); err != nil {
 		return fmt.Errorf("limit-games: %w", err)
@@ -220,7 +233,10 @@ func (o *Options) checkMail() error {
 	}
 	m := o.Mail
 	m.Password = string(o.SMTPPassword)
-	return m.Validate()
+	if err := m.Validate(); err != nil {
+		return err
+	}
+	return o.Post.check()
 }
 
 func (o *Options) checkRest() error {
@@ -237,6 +253,10 @@ func (o *Options) checkRest() error {
 		return errors.New("free-disk: must be positive")
 	case o.CommitTimeout <= 0:
 		return errors.New("commit-timeout: must be positive")
+	case o.ChatLogAge < module.ChatLogAgeLeast:
+		return fmt.Errorf("chat-log-age: must be at least %v", module.ChatLogAgeLeast)
+	case o.ChatLogBytes < module.ChatLogBytesLeast:
+		return fmt.Errorf("chat-log-bytes: must be at least %d", module.ChatLogBytesLeast)
 	case o.ConfigReread < time.Second:
 		return errors.New("config-reread: must be at least 1s")
 	case o.LogFormat != "text" && o.LogFormat != "json":

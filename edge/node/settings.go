@@ -96,6 +96,7 @@ func (o *Options) bind() *binder {
 	o.bindFunctions(b)
 	o.bindGames(b)
 	o.bindMail(b)
+	o.bindChains(b)
 	o.bindHTTP(b)
 	b.group = "Limits of clients"
 	for _, row := range edge.LimitsTable() {
@@ -164,6 +165,9 @@ func (o *Options) bindFunctions(b *binder) {
 	b.number(&f.TextBytes, "chat-text", "longest chat text in bytes")
 	b.number(&f.ChatKeep.Messages, "chat-history", "messages kept for a world or family; 0 keeps none")
 	b.time(&f.ChatKeep.Age, "chat-history-age", "time they are kept; 0 is without end")
+	b.yes(&o.ChatLog, "chat-log", "keep a log of everything said in public and in families, for gosper chatlog")
+	b.time(&o.ChatLogAge, "chat-log-age", "the chat log drops what is older")
+	b.long(&o.ChatLogBytes, "chat-log-bytes", "bytes of the chat log, beyond which it drops what is oldest")
 	b.number(&f.HistoryMax, "chat-history-page", "most messages one /chat/history returns")
 	b.number(&f.PresenceNames, "presence-names", "worlds with more players tell their number, not their names")
 	b.time(&f.PresenceBatch, "presence-batch", "time over which comings and goings are gathered; ten times that in worlds that tell no names")
@@ -197,6 +201,7 @@ func (o *Options) bindMail(b *binder) {
 	b.text(&o.Mail.Site, "mail-site", "name of the game in the texts")
 	b.time(&o.Mail.Timeout, "mail-timeout", "time for one e-mail; then it is tried again")
 	b.number(&o.MailWorkers, "mail-workers", "e-mails sent at a time")
+	o.Post.bind(b)
 }
 
 func (o *Options) bindHTTP(b *binder) {

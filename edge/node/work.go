@@ -64,6 +64,7 @@ func (n *Node) startWork() error {
 	if err := n.table.RepairFamilies(ctx); err != nil {
 		return fmt.Errorf("families: %w", err)
 	}
+	n.chains.Start()
 	tubes := []worker.Tube{n.table.Outbox().Tube(mails, n.options.MailWorkers)}
 	if t, ok := n.table.BuildingTube(); ok {
 		tubes = append(tubes, t)
