@@ -408,6 +408,7 @@ func TestFamilyGateCodes(t *testing.T) {
 	})
 	ann, ben, cleo, dora := r.play("0", "Ann", "foxes"), r.play("0", "Ben", "foxes"), r.play("0", "Cleo", "foxes"), r.play("0", "Dora", "")
 	r.play("0", "Finn", "owls")
+	r.play("0", "Emil", "foxes")
 	ann.must("/family/setRole", `{"gn_target":"Ben","role":8}`, nil)
 	for _, test := range []struct {
 		p             *peer
@@ -438,7 +439,7 @@ func TestFamilyGateCodes(t *testing.T) {
 		{ben, "abdicate_family", `"gn_target":"Cleo"`, 95}, {ann, "abdicate_family", `"gn_target":"Ann"`, 94},
 		{dora, "check_in_family", ``, 99}, {ben, "check_in_family", ``, 0}, {ben, "check_in_family", ``, 98},
 		{dora, "get_all_family", ``, 99}, {dora, "search_family", `"name":"zebra"`, 99}, {dora, "get_random_family", `"number":-1`, 99}, {dora, "get_random_family", ``, 0},
-		{ann, "remove_user_family", `"gn_target":"Cleo"`, 0}, {ann, "remove_user_family", `"gn_target":"Ben"`, 94},
+		{ann, "remove_user_family", `"gn_target":"Emil"`, 0}, {ann, "remove_user_family", `"gn_target":"Ben"`, 94}, {cleo, "leave_family", ``, 0},
 		{cleo, "request_join_family", `"name":"owls"`, 96}, {ann, "invite_user_family", `"gn_target":"Cleo"`, 96}, {cleo, "create_family", `"name":"bears"`, 93},
 		{dora, "request_join_family", `"name":"owls"`, 0}, {dora, "request_join_family", `"name":"owls"`, 94},
 	} {

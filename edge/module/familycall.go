@@ -159,7 +159,9 @@ func leaveFamily(t *Tools, c *Call, _ *empty) (leaveFamilyOut, error) {
 		if err := a.family.quit(account); err != nil {
 			return err
 		}
-		a.part(a.me)
+		p := a.me
+		p.FamilyID, p.Left = "", a.now.UnixMilli()
+		a.put(p)
 		a.family.tell(newsLeave, a.me.Name, "", a.now)
 		return nil
 	})
@@ -168,12 +170,6 @@ func leaveFamily(t *Tools, c *Call, _ *empty) (leaveFamilyOut, error) {
 	}
 	t.announce(c.Context, a.family, familyChanged{Change: "left", By: a.me.Name}, account)
 	return leaveFamilyOut{int64(a.general.rest().Seconds())}, nil
-}
-
-// part notes that a player is in no family any more.
-func (a *act) part(p player) {
-	p.FamilyID, p.Left = "", a.now.UnixMilli()
-	a.put(p)
 }
 
 type targetIn struct {
@@ -198,7 +194,9 @@ func removeFromFamily(t *Tools, c *Call, in *targetIn) (removeFamilyOut, error) 
 		if err := a.family.kick(c.Who.Account, target.Account, &a.general, a.now); err != nil {
 			return err
 		}
-		a.part(target)
+		p := target
+		p.FamilyID = "" // without the wait of those who leave: it was not their wish
+		a.put(p)
 		a.family.tell(newsRemove, a.me.Name, target.Name, a.now)
 		return nil
 	})

@@ -137,7 +137,7 @@ func (t *Tools) disband(ctx context.Context, a *act) error {
 			return err
 		}
 		if p.FamilyID == f.ID {
-			p.FamilyID = "" // without the wait of those who leave: it was not their wish
+			p.FamilyID = "" // without a wait, as for those who are removed
 			a.put(p)
 		}
 	}

@@ -213,7 +213,7 @@ func (t *Tools) mayRequest(c *Call, name string, g *FamilyGeneral) (p player, f 
 		p.Day, p.Requests = day, 0
 	}
 	if p.Requests >= g.Requests {
-		return p, nil, refuseGate(protocol.StatusRefused, 94, "you may not ask another family today")
+		return p, nil, familyLimit(refuseGate(protocol.StatusRefused, 94, "you may not ask another family today"))
 	}
 	p.Requests++
 	return p, f, nil
@@ -369,6 +369,7 @@ func (t *Tools) putBack(ctx context.Context, key string, value []byte, n familyN
 		rest = time.Unix(until, 0).Sub(t.now())
 	}
 	if err := t.registry.Create(ctx, nonceKey(key), value, max(rest, time.Minute)); err != nil {
+		familyMetrics.lost.Inc()
 		t.log.Error("an invitation or request was lost: another one has to be sent", "error", err)
 	}
 }

@@ -83,6 +83,7 @@ type regroupNotice struct {
 func (t *Tools) regroupHere(ctx context.Context, world, account string) {
 	for _, s := range t.online.sessions(account) {
 		if err := t.regroupSession(ctx, s, world, account); err != nil {
+			familyMetrics.failed.Inc()
 			t.log.Error("a connection was not moved to the room of its family and is closed", "session", s.ID(), "error", err)
 			s.Close(protocol.CloseRestart) // it comes back and is put where it belongs
 		}
@@ -105,6 +106,7 @@ func (t *Tools) regroupSession(ctx context.Context, s Session, world, account st
 	if who.Family == before {
 		return nil
 	}
+	familyMetrics.moves.Inc()
 	s.SetIdentity(who)
 	if before != "" {
 		s.Unsubscribe(protocol.ChatSubject(world, before))

@@ -32,7 +32,7 @@ func (f *family) admit(account string, g *FamilyGeneral, now time.Time) error {
 	case !f.Disband.IsZero():
 		return refuseGate(protocol.StatusRefused, 97, "the family is about to end")
 	case len(f.Members) >= g.Members.Max:
-		return refuseGate(protocol.StatusTooMuch, 96, "the family is full")
+		return familyLimit(refuseGate(protocol.StatusTooMuch, 96, "the family is full"))
 	}
 	f.Members = append(f.Members, member{account, RoleBasic, now.UTC().Truncate(time.Millisecond)})
 	return nil
@@ -70,7 +70,7 @@ func (f *family) kick(by, target string, g *FamilyGeneral, now time.Time) error 
 	case mine < RoleAdmin || theirs >= mine:
 		return noRight(97)
 	case today.Kicks >= g.Kicks:
-		return refuseGate(protocol.StatusRefused, 94, "the family removes no more members today")
+		return familyLimit(refuseGate(protocol.StatusRefused, 94, "the family removes no more members today"))
 	}
 	today.Kicks++
 	f.drop(target)
@@ -89,7 +89,7 @@ func (f *family) invite(by string, g *FamilyGeneral, now time.Time) error {
 	case !f.Disband.IsZero():
 		return refuseGate(protocol.StatusRefused, 90, "the family is about to end")
 	case today.Invites >= g.Invites:
-		return refuseGate(protocol.StatusRefused, 91, "the family invites nobody else today")
+		return familyLimit(refuseGate(protocol.StatusRefused, 91, "the family invites nobody else today"))
 	}
 	today.Invites++
 	return nil
@@ -105,7 +105,7 @@ func (f *family) post(by, text string, g *FamilyGeneral, now time.Time) error {
 	case mine < RoleAdmin:
 		return noRight(98)
 	case today.Notices >= g.Notices:
-		return refuseGate(protocol.StatusRefused, 97, "the family puts up no more notices today")
+		return familyLimit(refuseGate(protocol.StatusRefused, 97, "the family puts up no more notices today"))
 	}
 	if err := checkFamilyText(text, g.NoticeMax); err != nil {
 		return err

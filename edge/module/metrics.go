@@ -23,7 +23,7 @@ var metricTable = []broker.Metric{
 }
 
 // Metrics lists the metric families of this package. The slice is the caller's own.
-func Metrics() []broker.Metric { return slices.Concat(metricTable, moderationTable) }
+func Metrics() []broker.Metric { return slices.Concat(metricTable, moderationTable, familyTable) }
 
 // metrics is shared by all tables of a process: there is one set of numbers a process.
 var metrics = newMetricSet()
