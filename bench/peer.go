@@ -35,6 +35,8 @@ func PeerMain(ctx context.Context, args []string, out io.Writer) error {
 		return natsMain(ctx, out)
 	case "jetstream":
 		return jetstreamMain(ctx, *dir, out)
+	case gateWorkerPeer:
+		return gateWorkerMain(ctx, flags.Args(), out)
 	case "floor":
 		return floorMain(ctx, *dir, out)
 	}

@@ -107,6 +107,31 @@ func (s *scanner) gateData() (data []byte, token string, err error) {
 	return s.b[from:s.i:s.i], token, nil
 }
 
+// AppendGateData appends the JSON object data with its member name set to a text: the only one of that name, at the end. The
+// others stay as they are written. Error: ErrBadGate, when data is no object.
+func AppendGateData(dst, data []byte, name, value string) ([]byte, error) {
+	s := scanner{b: data}
+	s.take('{')
+	dst = append(dst, '{')
+	for first := true; ; first = false {
+		key, ok := s.member(first)
+		if !ok {
+			break
+		}
+		raw := s.raw(1)
+		if key.equal(name) {
+			continue
+		}
+		dst = append(append(append(dst, '"'), key.raw...), '"', ':')
+		dst = append(append(dst, raw...), ',')
+	}
+	if !s.end() {
+		return nil, ErrBadGate
+	}
+	dst = append(AppendJSONString(dst, name), ':')
+	return append(AppendJSONString(dst, value), '}'), nil
+}
+
 // AppendGateRequest appends the line of a gate client with its CR LF. data must be a valid JSON object, or nil.
 func AppendGateRequest(dst []byte, world, function string, data []byte) []byte {
 	dst = append(dst, `{"world":`...)

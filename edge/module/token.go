@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -47,11 +49,39 @@ type tokens struct {
 	age    time.Duration
 	now    func() time.Time
 	parser *jwt.Parser
+
+	mu   sync.Mutex
+	good map[string]Claims // guarded by mu: tokens whose signature was checked
+}
+
+// goodMax bounds the tokens that are remembered: a phone brings its token with each request at the gate, and most of the
+// time it takes to read one goes into JSON. When there are so many, it starts afresh.
+const goodMax = 8192
+
+// known returns the claims of a token that was read before and still counts.
+func (t *tokens) known(token string) (Claims, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c, ok := t.good[token]
+	if ok && !t.now().Before(c.ExpiresAt.Time) {
+		delete(t.good, token)
+		return Claims{}, false
+	}
+	return c, ok
+}
+
+func (t *tokens) remember(token string, c Claims) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.good) >= goodMax {
+		clear(t.good)
+	}
+	t.good[strings.Clone(token)] = c
 }
 
 // newTokens returns tokens that count for age.
 func newTokens(secret []byte, age time.Duration, now func() time.Time) *tokens {
-	return &tokens{key: deriveKey(secret, "token"), age: age, now: now, parser: jwt.NewParser(
+	return &tokens{key: deriveKey(secret, "token"), age: age, now: now, good: map[string]Claims{}, parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{"HS256"}),
 		jwt.WithIssuer(Issuer),
 		jwt.WithExpirationRequired(),
@@ -76,10 +106,14 @@ func (t *tokens) read(token string) (Claims, error) {
 	if len(token) > tokenMax {
 		return c, ErrToken
 	}
+	if c, ok := t.known(token); ok {
+		return c, nil
+	}
 	_, err := t.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return t.key, nil })
 	if err != nil {
 		return Claims{}, ErrToken
 	}
+	t.remember(token, c)
 	return c, nil
 }
 

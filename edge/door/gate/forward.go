@@ -2,7 +2,6 @@ package gate
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -88,12 +87,7 @@ func identified(data []byte, account string) ([]byte, error) {
 	if account == "" {
 		return data, nil
 	}
-	var members map[string]json.RawMessage // of two of a name the last counts, as it did for the token
-	if err := json.Unmarshal(data, &members); err != nil {
-		return nil, err
-	}
-	members["unique_id"] = protocol.AppendJSONString(nil, account)
-	return json.Marshal(members)
+	return protocol.AppendGateData(make([]byte, 0, len(data)+64), data, "unique_id", account)
 }
 
 // fail answers a job that did not reach the queue.

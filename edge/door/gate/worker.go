@@ -73,9 +73,20 @@ func (g *Gate) reply(line []byte) (good bool) {
 	}
 	replies.taken.Inc()
 	countAnswer(res.Status)
-	j.visit.raw = append([]byte(nil), json...)
+	j.visit.raw = oneLine(json)
 	j.done(module.Reply{})
 	return true
+}
+
+// oneLine returns a copy of valid JSON without the line ends that may stand between its parts.
+func oneLine(json []byte) []byte {
+	b := append([]byte(nil), json...)
+	for i, c := range b {
+		if c == '\n' || c == '\r' {
+			b[i] = ' '
+		}
+	}
+	return b
 }
 
 // Needed keeps a worker connected while a drain lets clients be answered.

@@ -48,8 +48,8 @@ func TestWorkerAnswers(t *testing.T) {
 	if !strings.Contains(body, `"data":{"unique_id":"mine"}`) {
 		t.Errorf("an open function got %s", body)
 	}
-	w.replies.send(id + `~{"status":7}` + "\r\n")
-	if got := open.rest(); got != `{"status":7}`+"\r\n" {
+	w.replies.send(id + "~{\n\"status\":7}\r\n")
+	if got := open.rest(); got != `{ "status":7}`+"\r\n" {
 		t.Errorf("answered %q", got)
 	}
 }
