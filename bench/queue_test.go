@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -40,14 +41,27 @@ func TestQueueSpeeches(t *testing.T) {
 	}
 }
 
-// Goal: the schedule scenario runs and reconciles. Method: a quick run; the queue scenario needs a server and is tested with
-// the command.
+// Goal: the schedule scenario runs and reconciles, and all timers of the peers come. Method: quick runs; the queue scenario
+// needs a server and is tested with the command.
 func TestScheduleScenario(t *testing.T) {
+	for peer, program := range map[string]string{"redis": "redis-server", "jetstream": ""} {
+		t.Run(peer, func(t *testing.T) { testSchedule(t, peer, program) })
+	}
+}
+
+func testSchedule(t *testing.T, peer, program string) {
 	o := selfOptions(t)
-	o.Quick, o.Duration, o.Repeat = true, 400*time.Millisecond, 1
+	o.Quick, o.Duration, o.Repeat, o.Against = true, 400*time.Millisecond, 1, peer
+	if _, err := exec.LookPath(program); err != nil && program != "" {
+		t.Logf("without a peer: %v", err)
+		o.Against = ""
+	}
 	r, err := Execute(t.Context(), "schedule", o)
 	if err != nil || !r.OK || r.Sent == 0 || r.Sent != r.Received {
 		t.Fatalf("%+v, %v", r, err)
+	}
+	if p := r.Peers[peer]; o.Against != "" && (p == nil || p.Figures["lateness_p99_ms"] <= 0) {
+		t.Errorf("no lateness of the peer: %+v", p)
 	}
 	for _, figure := range []string{"lateness_p99_ms", "bytes_per_timer", "restart_s"} {
 		if _, ok := r.Figures[figure]; !ok {

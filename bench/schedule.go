@@ -16,8 +16,8 @@ import (
 func init() {
 	Register(Scenario{
 		Name:    "schedule",
-		Summary: "durable timers in this process: lateness with many pending, memory a timer, restart; peer: beanstalkd's delay",
-		Peers:   []string{"beanstalkd"},
+		Summary: "durable timers in this process: lateness with many pending, memory a timer, restart; peers: beanstalkd's delay, redis, jetstream",
+		Peers:   []string{"beanstalkd", "redis", "jetstream"},
 		Run:     runSchedule,
 	})
 }
@@ -64,8 +64,8 @@ func runSchedule(ctx context.Context, r *Run) error {
 		return err
 	}
 	if r.Against != "" {
-		r.Step(0.9, "beanstalkd")
-		return lateBeanstalkd(ctx, r)
+		r.Step(0.9, "%s", r.Against)
+		return latePeer(ctx, r)
 	}
 	return nil
 }
@@ -200,42 +200,4 @@ func restartTimers(r *Run, dir string, want int) error {
 		err = fmt.Errorf("%d of %d timers came back", n, want)
 	}
 	return errors.Join(err, db.Close())
-}
-
-// lateBeanstalkd measures the peer with its shortest delay, a second.
-func lateBeanstalkd(ctx context.Context, r *Run) error {
-	p, err := startQueuePeer(ctx, r, "beanstalkd")
-	if err != nil {
-		return err
-	}
-	defer p.stop()
-	r.Setting("durability_beanstalkd", p.durability)
-	lat := newLatencies()
-	for range 10 {
-		begin := time.Now()
-		line, _, done, err := ask(p.addr, "put 0 1 60 1\r\nx\r\n")
-		if err != nil || len(line) < 9 || line[:9] != "INSERTED " {
-			return fmt.Errorf("beanstalkd answered %q, %v", line, err)
-		}
-		done()
-		line, _, done, err = ask(p.addr, "reserve\r\n")
-		if err != nil {
-			return err
-		}
-		lat.add(time.Since(begin) - time.Second)
-		done()
-		if len(line) < 9 || line[:9] != "RESERVED " {
-			return fmt.Errorf("beanstalkd answered %q", line)
-		}
-		if line, _, done, err = ask(p.addr, "delete "+line[9:len(line)-2]+"\r\n"); err != nil || line != "DELETED" {
-			return fmt.Errorf("beanstalkd answered %q, %v", line, err)
-		}
-		done()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	r.PeerSeries("beanstalkd", p.version, "lateness_p99_ms", []float64{lat.quantile(0.99) / 1000})
-	r.Note("beanstalkd's delays are whole seconds; the lateness includes its put with fsync")
-	return nil
 }
