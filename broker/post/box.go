@@ -24,14 +24,37 @@ func (o *Office) New(ctx context.Context, box Box) (mails []Mail, err error) {
 // All returns all mails, the oldest first, and moves new ones to cur/ as New does.
 func (o *Office) All(ctx context.Context, box Box) (mails []Mail, err error) {
 	err = o.inside(ctx, box, func(d *desk) error {
-		mails, err = o.take(ctx, d, func(*entry) bool { return true })
+		mails, err = o.take(ctx, d, everyMail)
 		return err
 	})
 	return mails, err
 }
 
-// take returns the chosen mails, and those that cannot become files just now.
+// Peek returns all mails, the oldest first, and leaves new ones new: for operators.
+func (o *Office) Peek(ctx context.Context, box Box) (mails []Mail, err error) {
+	err = o.inside(ctx, box, func(d *desk) error {
+		mails, err = o.choose(ctx, d, everyMail)
+		return err
+	})
+	return mails, err
+}
+
+func everyMail(*entry) bool { return true }
+
+// take returns the chosen mails, and new ones are new no longer.
 func (o *Office) take(ctx context.Context, d *desk, chosen func(*entry) bool) ([]Mail, error) {
+	mails, err := o.choose(ctx, d, chosen)
+	if err == nil {
+		err = o.open(d)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return mails, nil
+}
+
+// choose returns the chosen mails, and those that cannot become files just now, the oldest first.
+func (o *Office) choose(ctx context.Context, d *desk, chosen func(*entry) bool) ([]Mail, error) {
 	left, _, err := o.settle(ctx, d)
 	if err != nil {
 		return nil, err
@@ -44,9 +67,6 @@ func (o *Office) take(ctx context.Context, d *desk, chosen func(*entry) bool) ([
 	}
 	mails, err := o.read(ctx, d, entries)
 	if err != nil {
-		return nil, err
-	}
-	if err := o.open(d); err != nil {
 		return nil, err
 	}
 	mails = append(mails, left...)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gosper/broker"
+	"gosper/broker/post"
 	"gosper/protocol"
 )
 
@@ -87,6 +88,15 @@ func (t *Table) RedeemNonce(ctx context.Context, key string) (map[string]string,
 	clear(payload) // what was taken counts, should it be another
 	return payload, json.Unmarshal(value, &payload)
 }
+
+// DropNonce closes a nonce that nobody shall redeem any more.
+func (t *Table) DropNonce(ctx context.Context, key string) { t.tools.closeDoor(ctx, key) }
+
+// MailOut is a mail as clients and services know it.
+type MailOut = mailOut
+
+// ShowMail returns a mail as clients and services know it.
+func (t *Table) ShowMail(m *post.Mail) MailOut { return t.tools.mailOut(m) }
 
 // Has says whether the table has a function of this route or gate name. It may be called on a loop.
 func (t *Table) Has(route string) bool {
