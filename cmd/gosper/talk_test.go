@@ -13,12 +13,15 @@ import (
 )
 
 // testNode starts a node on free ports and points the environment of the commands at it.
-func testNode(t *testing.T) *node.Node {
+func testNode(t *testing.T, changes ...func(*node.Options)) *node.Node {
 	t.Helper()
 	o := node.DefaultOptions()
 	o.Data = t.TempDir()
 	o.LineAddr, o.HTTPAddr, o.InternalAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
 	o.GateAddr, o.GateWorkerAddr = "127.0.0.1:0", "127.0.0.1:0"
+	for _, change := range changes {
+		change(&o)
+	}
 	n, err := node.Start(t.Context(), o, newLog(io.Discard, &o))
 	if err != nil {
 		t.Fatal(err)

@@ -86,7 +86,7 @@ func acceptGifts(t *Tools, c *Call, in *mailKeys) (acceptedGifts, error) {
 		if err != nil {
 			return out, err
 		}
-		mails, err := t.post.All(c.Context, box)
+		mails, err := t.post.Peek(c.Context, box)
 		if err != nil {
 			return out, err
 		}

@@ -41,7 +41,7 @@ func mailFunctions() []Function {
 			Doc:     "Accepts the gift of a mail by its key, once: its items come to what the player has.",
 			Example: `{"key":"0199a1b2c3d4e5f60718293a4b5c6d7e"}`}, acceptGift),
 		define(Function{Route: "/mail/acceptGifts", Gate: "accept_gifts", Needs: needs, Class: ClassWrite,
-			Doc:     "Accepts several gifts (keys), or all of the mailbox, which counts as read then; each is accepted or refused for itself.",
+			Doc:     "Accepts several gifts (keys), or all of the mailbox; each is accepted or refused for itself.",
 			Example: `{"keys":["0199a1b2c3d4e5f60718293a4b5c6d7e"]}`}, acceptGifts),
 	}
 }

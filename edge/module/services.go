@@ -79,8 +79,6 @@ func (t *Table) RedeemNonce(ctx context.Context, key string) (map[string]string,
 		if err := t.tools.redeemMail(ctx, key, payload); err != nil {
 			return nil, err
 		}
-		t.tools.closeDoor(ctx, key) // the mark decides who got it
-		return payload, nil
 	}
 	if value, err = t.tools.registry.Take(ctx, nonceKey(key)); err != nil {
 		return nil, err
