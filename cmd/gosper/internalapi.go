@@ -84,7 +84,7 @@ func (a *internalAPI) exchange(ctx context.Context, method, path, kind string, b
 	if err != nil {
 		return err
 	}
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusAccepted {
 		return fmt.Errorf("the node answered %s: %s", response.Status, messageOf(answer))
 	}
 	return json.Unmarshal(answer, out)

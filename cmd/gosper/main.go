@@ -48,6 +48,7 @@ var commands = []command{
 	nonceCommand(),
 	mailCommand(),
 	queueCommand(),
+	chainCommand(),
 	scheduleCommand(),
 	moderateCommand(),
 	chatlogCommand(),
