@@ -11,7 +11,7 @@ let kinds = {}; // name -> levels {seconds, pattern or rle}
 let sites = []; // buildings of the account on the grid in sight
 let ahead = 0; // ms of the node's clock before ours
 let looked = 0; // when the list was asked for
-let lines = []; // of sites under construction: {site, bar, note}
+let lines = []; // of sites under construction: {site, bar, note, place}
 const patterns = new Map(); // 'kind level' -> Pattern
 
 $('build-drawer').innerHTML = `<div id="kinds" class="templates" role="group" aria-label="Kinds of buildings"></div>
@@ -97,7 +97,7 @@ async function learn(all) {
 	$('kinds').replaceChildren(...Object.keys(kinds).sort().map((kind) => {
 		const plan = patterns.get(`${kind} 1`);
 		const item = button('template', '', () => board.choose(plan));
-		item.append(preview(plan), make('span', '', `${plan.name}, ${span(kinds[kind][0].seconds * 1000)}`));
+		item.append(preview(plan), make('span', '', plan.name), make('span', 'tag', span(kinds[kind][0].seconds * 1000)));
 		return item;
 	}));
 }
@@ -116,7 +116,9 @@ function show() {
 function line(site) {
 	const { building_id: id, level, target, x, y } = site;
 	const item = make('li', 'site');
-	item.append(make('strong', '', title(site)), make('span', 'tag', `${level ? `level ${level}` : 'site'} at ${x}, ${y}`));
+	const place = `${level ? `level ${level}` : 'site'} at ${x}, ${y}`;
+	const note = make('span', 'tag', place);
+	item.append(make('strong', '', title(site)));
 	const next = kinds[site.kind]?.[level];
 	const act = (text, route, then) => {
 		const choice = button('quiet', text, async () => {
@@ -131,10 +133,10 @@ function line(site) {
 		act('Cancel', '/building/cancel', () => { board.say(`${title(site)} at ${x}, ${y}: cancelled.`); look(); });
 		const bar = make('progress', '');
 		bar.ariaLabel = `${title(site)}, level ${target}`;
-		const note = make('span', 'tag');
-		item.append(bar, note);
-		lines.push({ site, bar, note });
+		item.append(bar);
+		lines.push({ site, bar, note, place });
 	} else if (next) act(`Upgrade, ${span(next.seconds * 1000)}`, '/building/upgrade', begun);
+	item.append(note);
 	return item;
 }
 
@@ -145,10 +147,10 @@ function beat() {
 	if (document.hidden || !play.id) return;
 	const late = lines.some(({ site }) => left(site) < 0);
 	if (Date.now() - looked > (late ? 1000 : LOOK_AGAIN) && (late || $('build-drawer').checkVisibility())) look();
-	for (const { site, bar, note } of lines) {
+	for (const { site, bar, note, place } of lines) {
 		bar.value = part(site);
 		const waits = site.starts - Date.now() - ahead;
-		note.textContent = waits > 0 ? `level ${site.target} begins in ${span(waits)}` : `level ${site.target}: ${span(left(site))} left`;
+		note.textContent = `${place}, level ${site.target} ${waits > 0 ? `begins in ${span(waits)}` : `done in ${span(left(site))}`}`;
 	}
 	if (lines.length) board.paint();
 }

@@ -41,12 +41,12 @@ func TestBuild(t *testing.T) {
 		p.click(`[data-drawer=build]`)
 		p.until(`document.querySelectorAll('#kinds .template').length === 2`)
 	}
-	ada.until(`document.querySelector('#kinds').textContent === 'House, 6 sTower, 1 min'`)
+	ada.until(`document.querySelector('#kinds').textContent === 'House6 sTower1 min'`)
 	ada.run(chromedp.Focus(`#kinds .template`, chromedp.ByQuery), chromedp.KeyEvent(kb.Enter), chromedp.Focus(`#board`, chromedp.ByQuery))
 	ada.press(kb.ArrowRight + " ")
 	ada.until(`document.getElementById('board-note').textContent.startsWith('House: level 1 is built at ')`)
 	for _, p := range []*page{ada, other} {
-		p.until(`(document.querySelector('#sites progress')?.value ?? 0) > 0.1 && document.querySelector('#sites').textContent.includes(' left')`)
+		p.until(`(document.querySelector('#sites progress')?.value ?? 0) > 0.1 && document.querySelector('#sites').textContent.includes('level 1 done in ')`)
 		p.eval(`
 			window.end = new Promise((done) => {
 				const look = () => gosper.report.population === 4 ? done(Date.now()) : requestAnimationFrame(look);
@@ -74,7 +74,7 @@ func TestBuild(t *testing.T) {
 	}
 
 	ada.run(chromedp.Focus(`#sites button`, chromedp.ByQuery), chromedp.KeyEvent(kb.Enter))
-	ada.until(`document.querySelector('#sites').textContent.includes('level 2: 1 h left')`)
+	ada.until(`document.querySelector('#sites').textContent.includes('level 2 done in 1 h')`)
 	ada.eval(`document.querySelectorAll('#kinds .template')[1].click()`, nil)
 	ada.press(kb.ArrowLeft + kb.ArrowLeft + kb.ArrowLeft + kb.ArrowLeft + " ")
 	ada.until(`document.querySelectorAll('#sites .site').length === 2 && document.querySelector('#sites').textContent.includes('level 1 begins in ')`)

@@ -179,7 +179,7 @@ func TestReducedMotion(t *testing.T) {
 }
 
 // pictures are those of the README.
-var pictures = []string{"play-desktop.png", "play-phone.png", "lobby-phone.png", "welcome-phone.png"}
+var pictures = []string{"play-desktop.png", "play-phone.png", "build-phone.png", "lobby-phone.png", "welcome-phone.png"}
 
 // Goal: the pictures of the README show the page as it is. Method: with GOSPER_SCREENSHOTS=1 play a short game and write
 // them anew; otherwise see that they are there.
@@ -247,6 +247,18 @@ func TestScreenshots(t *testing.T) {
 	mio.click(`[data-drawer=patterns]`)
 	mio.until(`document.querySelector('.template')`)
 	mio.shoot(filepath.Join(folder, "play-phone.png"))
+	bob.view(390, 760, "light")
+	bob.eval(`document.getElementById('talk').classList.add('folded')`, nil)
+	bob.click(`#zoom-fit`)
+	bob.click(`[data-drawer=build]`)
+	bob.until(`document.querySelector('#kinds .template')`)
+	for n, at := range [][2]int{{20, 60}, {40, 100}, {140, 15}} {
+		bob.eval(fmt.Sprintf(`document.querySelectorAll('#kinds .template')[%d].click()`, n%2), nil)
+		bob.eval(fmt.Sprintf(`const { pattern } = await import('/board.js'); await pattern.lay(%d, %d)`, at[0], at[1]), nil)
+	}
+	bob.until(`document.querySelectorAll('#sites progress').length === 3 && document.querySelector('#sites progress').value > 0.3`)
+	bob.eval(`document.getElementById('build-drawer').scrollTop = 1000`, nil)
+	bob.shoot(filepath.Join(folder, "build-phone.png"))
 	other.view(390, 760, "light")
 	other.click(`#to-lobby`)
 	other.until(`document.querySelectorAll('.line-game').length === 3`)
