@@ -8,7 +8,10 @@ import (
 	"testing"
 
 	"gosper/edge"
+	"gosper/edge/apidoc"
 	"gosper/edge/config"
+	"gosper/edge/control"
+	"gosper/edge/module"
 	"gosper/edge/node"
 	"gosper/grid/game"
 	"gosper/protocol"
@@ -24,7 +27,7 @@ type table struct {
 }
 
 func referenceTables(t *testing.T) []table {
-	return []table{optionRows(), functionRows(t), configRows(t), limitRows(), closeRows(), statusRows()}
+	return []table{optionRows(), functionRows(t), pushRows(), endpointRows("public", control.Site("").Public), endpointRows("internal", control.Site("").Internal), configRows(t), limitRows(), closeRows(), statusRows()}
 }
 
 // machineDefaults are the defaults that depend on the machine, in words.
@@ -45,6 +48,31 @@ func functionRows(t *testing.T) table {
 		rows.rows = append(rows.rows, []string{"`" + f.Route + "`", code(f.Gate), f.Doc, f.Needs.String(), f.Class.String(), code(f.Example)})
 	}
 	return rows
+}
+
+func pushRows() table {
+	t := table{name: "pushes", head: []string{"route", "when", "to", "subject", "kept", "content"}}
+	for _, p := range module.Pushes() {
+		kept := ""
+		if p.Kept {
+			kept = "yes"
+		}
+		t.rows = append(t.rows, []string{code(p.Route), p.Doc, p.To, code(p.Subject), kept, code(p.Example)})
+	}
+	return t
+}
+
+// endpointRows lists what a HTTP server answers.
+func endpointRows(server string, list []apidoc.Endpoint) table {
+	t := table{name: server + " endpoints", head: []string{"endpoint", "what it does", "query or form", "body"}}
+	for _, e := range list {
+		var names []string
+		for _, p := range append(e.Query, e.Form...) {
+			names = append(names, code(p.Name))
+		}
+		t.rows = append(t.rows, []string{code(e.Method + " " + e.Path), e.Doc, strings.Join(names, " "), code(e.Example)})
+	}
+	return t
 }
 
 // configRows lists the config files that functions follow, with what counts without them.
@@ -170,6 +198,26 @@ func TestReference(t *testing.T) {
 	if *rewrite {
 		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// Goal: the README names every port with the option that sets it and its default. Method: the options whose names end in -addr.
+func TestReadmeNamesEveryPort(t *testing.T) {
+	read, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range node.Settings() {
+		if s.Group != "Ports" || !strings.HasSuffix(s.Name, "-addr") {
+			continue
+		}
+		value := "off"
+		if s.Default != "" {
+			value = code(s.Default)
+		}
+		if row := "| " + code("--"+s.Name) + " | " + value + " | "; !strings.Contains(string(read), row) {
+			t.Errorf("README.md: the table of ports has no row %q", row)
 		}
 	}
 }
