@@ -51,6 +51,7 @@ func New(c Config) (*Table, error) {
 		t.Close()
 		return nil, err
 	}
+	tools.later(func(ctx context.Context) { tools.sweepRedeemed(ctx) })
 	return t, nil
 }
 

@@ -391,9 +391,7 @@ func TestRedeemedSweep(t *testing.T) {
 		want int
 	}{{0, 2}, {redeemedAge + time.Second, 1}} {
 		r.pass(step.pass)
-		if err := r.table.tools.sweepRedeemed(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		r.table.tools.sweepRedeemed(t.Context())
 		marks, err := r.store.List(t.Context(), redeemedPrefix, "", 10)
 		if err != nil || len(marks) != step.want {
 			t.Errorf("after %v: %d marks, want %d, %v", step.pass, len(marks), step.want, err)

@@ -123,36 +123,37 @@ func (t *Tools) redeemMail(ctx context.Context, key string, payload map[string]s
 	return err
 }
 
-// sweepRedeemed drops marks whose mails have gone. It is called now and then, and may be cut short.
-func (t *Tools) sweepRedeemed(ctx context.Context) error {
+// sweepRedeemed drops marks whose mails have gone. It runs once after each start, and goes on after the next one when it
+// is cut short: a mark too many does no harm.
+func (t *Tools) sweepRedeemed(ctx context.Context) {
 	if t.post == nil {
-		return nil
+		return
 	}
-	old := t.now().Add(-redeemedAge)
 	for after := ""; ; {
 		records, err := t.store.List(ctx, redeemedPrefix, after, redeemedSweep)
 		if err != nil {
-			return err
+			t.log.Info("marks of accepted mails were not looked through to the end", "error", err)
+			return
 		}
 		for _, r := range records {
-			var mark redeemedMark
-			if json.Unmarshal(r.Value, &mark) != nil || mark.Time.After(old) || mark.UID == "" {
-				continue
-			}
-			key, err := protocol.UnescapeToken(strings.TrimPrefix(r.Key, redeemedPrefix))
-			if err != nil {
-				continue
-			}
-			if _, err := t.post.Get(ctx, post.Box{World: mark.World, UID: mark.UID}, key); !errors.Is(err, broker.ErrNotFound) {
-				continue // still there, or not known
-			}
-			if err := t.store.Delete(ctx, r.Key, r.Revision); err != nil && !overtaken(err) {
-				return err
+			if !t.markStays(ctx, &r) {
+				_ = t.store.Delete(ctx, r.Key, r.Revision) // or after the next start
 			}
 		}
 		if len(records) < redeemedSweep {
-			return nil
+			return
 		}
 		after = records[len(records)-1].Key
 	}
+}
+
+// markStays says whether the mail of a mark may be there still, or a call that has read it.
+func (t *Tools) markStays(ctx context.Context, r *broker.Record) bool {
+	var mark redeemedMark
+	key, err := protocol.UnescapeToken(strings.TrimPrefix(r.Key, redeemedPrefix))
+	if err != nil || json.Unmarshal(r.Value, &mark) != nil || mark.UID == "" || t.now().Sub(mark.Time) < redeemedAge {
+		return true
+	}
+	_, err = t.post.Get(ctx, post.Box{World: mark.World, UID: mark.UID}, key)
+	return !errors.Is(err, broker.ErrNotFound)
 }
