@@ -62,10 +62,34 @@ func (o *Office) worker() {
 		case <-o.ctx.Done():
 			return
 		case d := <-o.queue:
+			o.giveWay()
 			o.mu.Lock()
 			d.queued = false
 			o.mu.Unlock()
 			o.drain(d)
+		}
+	}
+}
+
+// Files give way to a burst of mails, which is durable without them: a worker waits for its end, but not for long.
+const (
+	busySends = 16                     // calls of Send under way at a time that count as a burst
+	patience  = 200 * time.Millisecond // longest wait for its end before each batch
+	glance    = 5 * time.Millisecond   // how often a worker looks
+)
+
+// giveWay waits while there is a burst.
+func (o *Office) giveWay() {
+	if o.sending.Load() < busySends {
+		return
+	}
+	tick := time.NewTicker(glance)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); o.sending.Load() >= busySends && time.Now().Before(end); {
+		select {
+		case <-tick.C:
+		case <-o.ctx.Done():
+			return
 		}
 	}
 }
@@ -118,6 +142,7 @@ func (o *Office) file(ctx context.Context, d *desk) (f filing, err error) {
 	if len(f.keys) == 0 {
 		return f, err
 	}
+	folderSyncs.Inc()
 	sync := errors.Join(o.at("linked"), dir.Sync(maildir.FolderNew))
 	if f.resumed { // a mail of an earlier try may have been moved since
 		sync = errors.Join(sync, dir.Sync(maildir.FolderCur))

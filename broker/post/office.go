@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gosper/broker"
@@ -33,6 +34,7 @@ type Office struct {
 	calls   sync.WaitGroup
 	workers sync.WaitGroup
 	others  sync.WaitGroup
+	sending atomic.Int64 // calls of Send that wait for the Store
 
 	mu     sync.Mutex
 	closed bool

@@ -31,7 +31,9 @@ func (o *Office) Send(ctx context.Context, box Box, m Mail) (key string, err err
 	if err != nil {
 		return "", err
 	}
+	o.sending.Add(1)
 	_, err = o.store.Commit(ctx, op)
+	o.sending.Add(-1)
 	if errors.Is(err, broker.ErrExists) {
 		return m.Key, nil // the same mail, sent twice at once
 	}
