@@ -34,6 +34,7 @@ type Limits struct {
 	// The gate.
 	GateBytes      int
 	GateReplyBytes int
+	GateStrays     int
 	GateTimeout    time.Duration
 	GateJobs       int
 
@@ -142,6 +143,8 @@ var limitTable = []Limit{
 		"longest request line of a gate client, CR LF included", "status -1"),
 	countLimit("gate_reply_bytes", "bytes", 1<<20, 256, maxBytes, func(l *Limits) *int { return &l.GateReplyBytes },
 		"longest reply line of a worker at the gate, CR LF included", "closed without a word"),
+	countLimit("gate_strays", "per second", 1000, 1, maxCount, func(l *Limits) *int { return &l.GateStrays },
+		"replies of a worker's connection for which nobody waits, before it is not read for the rest of the second", "held_in follows"),
 	timeLimit("gate_timeout", 10*time.Second, time.Second, maxTime, func(l *Limits) *time.Duration { return &l.GateTimeout },
 		"a request at the gate is answered within this time; half of it is the time to run of a job that a worker takes", "status -2"),
 	countLimit("gate_jobs", "count", 16384, 1, maxCount, func(l *Limits) *int { return &l.GateJobs },

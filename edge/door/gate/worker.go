@@ -1,6 +1,8 @@
 package gate
 
 import (
+	"time"
+
 	"gosper/edge"
 	"gosper/edge/module"
 	"gosper/protocol"
@@ -10,7 +12,10 @@ import (
 type Worker struct{ gate *Gate }
 
 // desk is the state of one worker's connection, owned by its loop.
-type desk struct{ seen int }
+type desk struct {
+	seen   int // bytes in which no line end was found
+	strays int // replies to nobody since the alarm was set
+}
 
 // Name returns "gate_worker".
 func (*Worker) Name() string { return "gate_worker" }
@@ -29,7 +34,7 @@ func (d *Worker) Frames(s *edge.Session, b []byte) (n int) {
 		return len(b)
 	}
 	most := s.Limits().GateReplyBytes
-	for n < len(b) && !s.Closing() {
+	for n < len(b) && !s.Closing() && !s.Paused() {
 		line, size := cutLine(b[n:], &k.seen)
 		if size > most || size == 0 && len(b)-n >= most {
 			edge.LimitHit("gate_reply_bytes")
@@ -40,8 +45,11 @@ func (d *Worker) Frames(s *edge.Session, b []byte) (n int) {
 			return n
 		}
 		n += size
-		if !d.gate.reply(line) {
+		switch d.gate.reply(line) {
+		case replyBad:
 			s.Strike(protocol.CloseAbuse, "bad_reply")
+		case replyStray:
+			k.stray(s)
 		}
 	}
 	if s.Closing() {
@@ -50,18 +58,46 @@ func (d *Worker) Frames(s *edge.Session, b []byte) (n int) {
 	return n
 }
 
-// reply gives the reply of a worker to its client. good is false for one that breaks the protocol; a late one, or one to a
-// job of somebody else, does not: it is counted.
-func (g *Gate) reply(line []byte) (good bool) {
+// stray counts a reply to nobody. Late ones are common, many are a flood: then the connection is not read for the rest of
+// the second, and one that sends on meanwhile meets the limit held_in.
+func (k *desk) stray(s *edge.Session) {
+	if k.strays++; k.strays == 1 {
+		s.SetAlarm(time.Second)
+	}
+	if k.strays >= s.Limits().GateStrays {
+		edge.LimitHit("gate_strays")
+		s.Pause()
+	}
+}
+
+// Alarm begins a new second.
+func (*Worker) Alarm(s *edge.Session) {
+	if k, ok := s.State.(*desk); ok {
+		k.strays = 0
+		s.Resume()
+	}
+}
+
+// outcome is what became of a reply.
+type outcome uint8
+
+const (
+	replyTaken outcome = iota
+	replyStray         // nobody waits: it came late, or is to a job of somebody else
+	replyBad           // it breaks the protocol
+)
+
+// reply gives the reply of a worker to its client.
+func (g *Gate) reply(line []byte) outcome {
 	id, json, err := protocol.ParseJob(line)
 	if err != nil {
 		replies.malformed.Inc()
-		return false
+		return replyBad
 	}
 	j := g.jobs.take(id)
 	if j == nil {
 		replies.unknown.Inc()
-		return true
+		return replyStray
 	}
 	g.unqueue(j)
 	res, err := protocol.ParseGateResponse(json)
@@ -69,13 +105,13 @@ func (g *Gate) reply(line []byte) (good bool) {
 		replies.bad.Inc()
 		g.log.Warn("gate: a worker's reply is no response", "function", j.function)
 		j.done(module.Reply{Status: protocol.StatusProgramming, Message: messageProgram})
-		return false
+		return replyBad
 	}
 	replies.taken.Inc()
 	countAnswer(res.Status)
 	j.visit.raw = oneLine(json)
 	j.done(module.Reply{})
-	return true
+	return replyTaken
 }
 
 // oneLine returns a copy of valid JSON without the line ends that may stand between its parts.

@@ -120,6 +120,16 @@ func TestFlood(t *testing.T) {
 	for range 4 {
 		<-ended
 	}
+	s := r.dial(r.worker) // as many as are allowed, and one more: read on in the next second
+	most := edge.DefaultLimits().GateStrays
+	s.send(strings.Repeat(line, most))
+	c := r.dial(r.client)
+	c.send(request("ping", "{}"))
+	id, _ := w.reserve()
+	s.send(line + id + `~{"status":3}` + "\r\n")
+	if got := c.rest(); got != `{"status":3}`+"\r\n" {
+		t.Errorf("after a pause: %q", got)
+	}
 }
 
 // Goal: a worker that dies in mid-job is replaced and the client gets one answer. Method: the first worker's connection to
