@@ -61,7 +61,13 @@ func TestGateToChat(t *testing.T) {
 		t.Errorf("a new account: %+v", first)
 	}
 	token := textOf(t, first, "token")
-	r := ask(t, gate, "0", "enter_world", fmt.Sprintf(`{"token":%q,"name":"Ann"}`, token))
+	if r := ask(t, gate, "0", "enter_world", fmt.Sprintf(`{"token":%q}`, token)); r.Status != 98 {
+		t.Errorf("without a player: %+v", r)
+	}
+	if r := ask(t, gate, "0", "create_player", fmt.Sprintf(`{"token":%q,"gn":"Ann"}`, token)); r.Status != 0 {
+		t.Fatalf("create_player: %+v", r)
+	}
+	r := ask(t, gate, "0", "enter_world", fmt.Sprintf(`{"token":%q}`, token))
 	session := textOf(t, r, "session")
 	for _, with := range []string{session, token} { // the world's token, or the account's with the world of the request
 		nonce := textOf(t, ask(t, gate, "0", "get_login_token_chat", fmt.Sprintf(`{"token":%q}`, with)), "token")
