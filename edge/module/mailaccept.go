@@ -117,8 +117,7 @@ func (t *Tools) redeemMail(ctx context.Context, key string, payload map[string]s
 	}
 	_, err = t.store.Commit(ctx, mark)
 	if errors.Is(err, broker.ErrExists) {
-		t.closeDoor(ctx, key)
-		return broker.ErrNotFound
+		return broker.ErrNotFound // the nonce is left to whoever made the mark: that call takes it
 	}
 	return err
 }
