@@ -34,9 +34,11 @@ type Door interface {
 type Format uint8
 
 const (
-	FormatLine     Format = iota // a command line with CR LF
-	FormatEnvelope               // a websocket text message with an envelope
-	FormatFrame                  // a websocket text message with a command line without CR LF
+	FormatLine       Format = iota // a command line with CR LF
+	FormatEnvelope                 // a websocket text message with an envelope
+	FormatFrame                    // a websocket text message with a command line without CR LF
+	FormatText                     // a websocket text message with the message's data, any JSON text
+	FormatTextPlaced               // the same with a member "position", where it is an object with a position
 	formats
 )
 

@@ -29,6 +29,9 @@ func (m *message) encoded(f Format) []byte {
 }
 
 func (m *message) encode(f Format) []byte {
+	if f == FormatText || f == FormatTextPlaced {
+		return m.text(f == FormatTextPlaced)
+	}
 	p, err := protocol.ParsePush(m.Data)
 	if err != nil {
 		badMessages.Inc()
@@ -46,6 +49,19 @@ func (m *message) encode(f Format) []byte {
 	default:
 		return protocol.AppendPushLine(make([]byte, 0, room), p)
 	}
+}
+
+// text is the data as it is, for listeners to events.
+func (m *message) text(placed bool) []byte {
+	if !protocol.ValidJSON(m.Data) {
+		badMessages.Inc()
+		return []byte{}
+	}
+	b := make([]byte, 0, len(m.Data)+128)
+	if placed && m.Offset > 0 {
+		return frameText(protocol.AppendPlaced(b, m.Data, m.Subject, m.Epoch, m.Offset))
+	}
+	return protocol.AppendFrame(b, protocol.OpText, m.Data)
 }
 
 // frameText puts the header of a text frame before b, in place when b has room for it.

@@ -97,12 +97,13 @@ const (
 	FramePong
 	FrameClose
 	FrameBinary
+	FrameIgnored
 	FrameBad
 	frameKinds
 )
 
 var frameNames = map[Frame]string{
-	FrameEnvelope: "envelope", FramePing: "ws_ping", FramePong: "ws_pong", FrameClose: "ws_close", FrameBinary: "binary", FrameBad: "bad",
+	FrameEnvelope: "envelope", FramePing: "ws_ping", FramePong: "ws_pong", FrameClose: "ws_close", FrameBinary: "binary", FrameIgnored: "ignored", FrameBad: "bad",
 }
 
 var frameCounters = func() (c [frameKinds]*metrics.Counter) {

@@ -282,3 +282,21 @@ func FuzzParseEnvelope(f *testing.F) {
 		}
 	})
 }
+
+// Goal: a position is one more member, and the result is JSON. Method: objects of each size, and texts that are none.
+func TestAppendPlaced(t *testing.T) {
+	const position = `"position":{"subject":"events","epoch":3,"offset":9}`
+	for in, want := range map[string]string{
+		`{"a":1}`:      `{"a":1,` + position + `}`,
+		"{\"a\":1 }\n": `{"a":1,` + position + `}`,
+		`{}`:           `{` + position + `}`,
+		`{ }`:          `{` + position + `}`,
+		`[1]`:          `[1]`,
+		`"x"`:          `"x"`,
+	} {
+		got := AppendPlaced(nil, []byte(in), "events", 3, 9)
+		if string(got) != want || !ValidJSON(got) {
+			t.Errorf("AppendPlaced(%s) = %s, want %s", in, got, want)
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package protocol
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // Position names a place in the history of one subject, as clients see it. Offset and Epoch are at most 1<<53-1, so that
 // every JSON reader holds them exactly. The zero value is no position.
@@ -33,6 +36,19 @@ func appendPosition(dst []byte, subject string, epoch, offset uint64) []byte {
 	dst = append(dst, `,"offset":`...)
 	dst = strconv.AppendUint(dst, offset, 10)
 	return append(dst, '}')
+}
+
+// AppendPlaced appends a JSON object with a position as one more member. What is no object is appended as it is.
+func AppendPlaced(dst, object []byte, subject string, epoch, offset uint64) []byte {
+	body, ok := bytes.CutSuffix(bytes.TrimSpace(object), []byte("}"))
+	if !ok {
+		return append(dst, object...)
+	}
+	if body = bytes.TrimSpace(body); len(body) == 1 {
+		position := appendPosition(nil, subject, epoch, offset)
+		return append(append(append(dst, '{'), position[1:]...), '}') // the first member has no comma
+	}
+	return append(appendPosition(append(dst, body...), subject, epoch, offset), '}')
 }
 
 // position reads the object of a position; null is none.

@@ -22,6 +22,8 @@ const (
 	groupPost       = "post office"
 	groupModeration = "moderation"
 	groupChain      = "work chains"
+	groupEvents     = "events"
+	groupEngine     = "engine"
 	groupNode       = "node"
 )
 
@@ -53,6 +55,14 @@ func publicEndpoints() []apidoc.Endpoint {
 		{Method: "GET", Path: "/", Group: groupSite, Open: true, Doc: "The page of the game.", Kind: "text/html", Errors: []int{304}},
 		{Method: "GET", Path: "/ws", Group: groupSite, Open: true, Code: 101, Errors: []int{400, 403, 426, 503},
 			Doc: "The websocket handshake, with the subprotocol gosper.v1, gosper.line.v1 or none. See the AsyncAPI document for what follows."},
+		{Method: "GET", Path: "/api/ws/events", Group: groupEvents, Open: true, Code: 101, Errors: []int{400, 403, 426, 503},
+			Query: []apidoc.Param{{Name: "types", Doc: "only these, comma-separated: processes, processStatusCounts, subscriptions, engineStatus", Example: "processes"},
+				{Name: "positions", Doc: "1: each message tells its position", Example: "1"}, {Name: "since", Doc: "epoch.offset: what came after it comes first", Example: "1.17"}},
+			Doc: "A websocket that tells what has become stale. The subprotocols are base64.bearer.token and the token; __ping__ is answered by __pong__."},
+		{Method: "GET", Path: "/api/settings/ws-status/", Group: groupEvents, Open: true, Code: 101, Errors: []int{400, 403, 426, 503},
+			Query: []apidoc.Param{{Name: "token", Doc: "a token", Required: true}}, Doc: "For older pages: a websocket that tells the state of the engine's lock."},
+		{Method: "GET", Path: "/api/processes/all/", Group: groupEvents, Open: true, Code: 101, Errors: []int{400, 403, 426, 503},
+			Query: []apidoc.Param{{Name: "token", Doc: "a token", Required: true}}, Doc: "For older pages: a websocket on which nothing is sent any more."},
 		{Method: "GET", Path: "/healthz", Group: groupProbes, Open: true, Doc: "The process works.", Out: apidoc.Type[probe]()},
 		{Method: "GET", Path: "/api", Group: groupSite, Open: true, Doc: "A page that shows these documents.", Kind: "text/html", Errors: []int{304}},
 		{Method: "GET", Path: "/api/openapi.json", Group: groupSite, Open: true, Doc: "This document.", Out: apidoc.Type[map[string]any](), Errors: []int{304}},
@@ -70,7 +80,7 @@ func publicEndpoints() []apidoc.Endpoint {
 // internalEndpoints describes the internal server.
 func internalEndpoints() []apidoc.Endpoint {
 	var all []apidoc.Endpoint
-	for _, list := range [][]apidoc.Endpoint{authEndpoints(), configEndpoints(), queueEndpoints(), mailEndpoints(), moderationEndpoints(), chainEndpoints(), nodeEndpoints()} {
+	for _, list := range [][]apidoc.Endpoint{authEndpoints(), configEndpoints(), queueEndpoints(), mailEndpoints(), moderationEndpoints(), chainEndpoints(), engineEndpoints(), nodeEndpoints()} {
 		all = append(all, list...)
 	}
 	return all
@@ -207,6 +217,28 @@ func chainEndpoints() []apidoc.Endpoint {
 		{Method: "POST", Path: "/notifications", Group: groupChain, Doc: "Gives items that await a notification their answers; the body is a notification message, JSON or protobuf.",
 			Body: apidoc.Type[map[string]any](), Example: `{"notification_message":{"hash":"5c0bb9a1a1e8d8a4f1c5e2ef2c3b5a0e","items":[{"order":1,"response":{"error":false,"ok":true,"data":"{}","metadata":""}}]}}`,
 			Out: apidoc.Type[notifiedOut](), Errors: []int{400, 404, 409, 503}},
+	}
+}
+
+func engineEndpoints() []apidoc.Endpoint {
+	id := apidoc.Param{Name: "id", Doc: "hash of the chain, or for POST the name of a workflow", Example: "5c0bb9a1a1e8d8a4f1c5e2ef2c3b5a0e"}
+	return []apidoc.Endpoint{
+		{Method: "GET", Path: "/api/settings/status", Group: groupEngine, Doc: "The engine's lock, and how many calls are under way.", Out: apidoc.Type[chain.Settings](), Errors: []int{503}},
+		{Method: "PUT", Path: "/api/settings/status", Group: groupEngine, Doc: "Locks or unlocks the engine: a lock stops the next step of every chain.", Body: apidoc.Type[struct {
+			Lock bool `json:"global_lock"`
+		}](), Example: `{"global_lock":true}`, Out: apidoc.Type[chain.Settings](), Errors: []int{400, 503}},
+		{Method: "GET", Path: "/api/settings/worker-status", Group: groupEngine, Doc: "How many calls can be, wait to be, and are under way.", Out: apidoc.Type[workersOut](), Errors: []int{503}},
+		{Method: "GET", Path: "/api/processes", Group: groupEngine, Query: []apidoc.Param{{Name: "state", Doc: "only those in it", Example: "failed"}, {Name: "after", Doc: "behind this hash"}, {Name: "limit", Doc: "1 to 1000", Example: "100"}},
+			Doc: "Chains, by hash.", Out: apidoc.Type[[]chain.Summary](), Errors: []int{304, 400, 503}},
+		{Method: "GET", Path: "/api/processes/status-counts", Group: groupEngine, Doc: "Numbers of chains by state.", Out: apidoc.Type[countsOut](), Errors: []int{503}},
+		{Method: "PUT", Path: "/api/processes/resume-all", Group: groupEngine, Doc: "Runs every failed chain again.", Out: apidoc.Type[resumedOut](), Errors: []int{503}},
+		{Method: "GET", Path: "/api/processes/{id}", Group: groupEngine, Part: id, Doc: "Where a chain stands, with the answers it has.", Out: apidoc.Type[chain.Status](), Errors: []int{404, 503}},
+		{Method: "POST", Path: "/api/processes/{id}", Group: groupEngine, Part: id, Code: 201, Doc: "Starts a workflow of the config file workflows; the body is the payload of items that have none. 503 while the engine is locked.",
+			Body: apidoc.Type[any](), Example: `[{"customer":7}]`, Out: apidoc.Type[startedOut](), Errors: []int{400, 404, 503}},
+		{Method: "DELETE", Path: "/api/processes/{id}", Group: groupEngine, Part: id, Code: 204, Doc: "Forgets a chain that has ended.", Errors: []int{404, 409, 503}},
+		{Method: "PUT", Path: "/api/processes/{id}/resume", Group: groupEngine, Part: id, Code: 204, Doc: "Runs a failed chain again from what was not completed.", Errors: []int{404, 409, 503}},
+		{Method: "PUT", Path: "/api/processes/{id}/abort", Group: groupEngine, Part: id, Code: 204, Doc: "Ends a chain.", Errors: []int{404, 409, 503}},
+		{Method: "POST", Path: "/api/events", Group: groupEvents, Code: 204, Doc: "Tells listeners of the events door that something is stale.", Body: apidoc.Type[eventIn](), Example: `{"type":"orders","id":"7"}`, Errors: []int{400}},
 	}
 }
 

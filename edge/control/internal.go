@@ -72,6 +72,19 @@ var endpoints = map[string]endpoint{
 	"/completions/ack":    {"POST", false, (*Server).ackCompletion},
 	"/notifications":      {"POST", false, (*Server).notify},
 
+	"GET /api/settings/status":     {"GET", false, (*Server).engineStatus},
+	"PUT /api/settings/status":     {"PUT", false, (*Server).lockEngine},
+	"/api/settings/worker-status":  {"GET", false, (*Server).workerStatus},
+	"/api/processes":               {"GET", false, (*Server).listProcesses},
+	"/api/processes/status-counts": {"GET", false, (*Server).processCounts},
+	"/api/processes/resume-all":    {"PUT", false, (*Server).resumeAll},
+	"GET /api/processes/{id}":      {"GET", false, (*Server).getProcess},
+	"POST /api/processes/{id}":     {"POST", false, (*Server).startProcess},
+	"DELETE /api/processes/{id}":   {"DELETE", false, (*Server).deleteProcess},
+	"/api/processes/{id}/resume":   {"PUT", false, (*Server).resumeProcess},
+	"/api/processes/{id}/abort":    {"PUT", false, (*Server).abortProcess},
+	"/api/events":                  {"POST", false, (*Server).publishEvent},
+
 	"/debug/pprof/":             {"GET", false, profile},
 	"/debug/pprof/{profile...}": {"GET", false, profile},
 }

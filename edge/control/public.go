@@ -15,12 +15,15 @@ import (
 
 // site is what the public site serves beside the files of the page.
 var site = map[string]endpoint{
-	"/ws":                  {"", true, (*Server).upgrade}, // says itself what is wrong with a handshake
-	"/healthz":             {"GET", true, (*Server).health},
-	"/api/functions":       {"GET", true, (*Server).listFunctions},
-	"/api/call/{route...}": {"POST", true, (*Server).apiCall},
-	"/api/config":          {"GET", true, (*Server).listPublicSettings},
-	"/api/config/{name}":   {"GET", true, (*Server).getPublicSetting},
+	"/ws":                      {"", true, (*Server).upgrade}, // says itself what is wrong with a handshake
+	"/api/ws/events":           {"", true, (*Server).listenEvents},
+	"/api/settings/ws-status/": {"", true, (*Server).listenStatus},
+	"/api/processes/all/":      {"", true, (*Server).listenProcesses},
+	"/healthz":                 {"GET", true, (*Server).health},
+	"/api/functions":           {"GET", true, (*Server).listFunctions},
+	"/api/call/{route...}":     {"POST", true, (*Server).apiCall},
+	"/api/config":              {"GET", true, (*Server).listPublicSettings},
+	"/api/config/{name}":       {"GET", true, (*Server).getPublicSetting},
 }
 
 var siteRoutes = newRoutes(site)

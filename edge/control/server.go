@@ -25,6 +25,7 @@ import (
 
 	"gosper/broker"
 	"gosper/broker/chain"
+	"gosper/broker/event"
 	"gosper/broker/post"
 	"gosper/edge"
 	"gosper/edge/config"
@@ -83,11 +84,15 @@ type Config struct {
 	PublicSettings []string
 	Room           Room                                 // counts public connections
 	Adopt          func(net.Conn, edge.AdoptInfo) error // takes a websocket and its place in Room over; not when it fails
-	Ready          func() error                         // why the node cannot take clients; nil when it can
-	Drain          func()                               // asks the node to drain; returns at once
-	Metrics        []Metric                             // descriptions for /metrics
-	Version        string
-	Log            *slog.Logger
+	// Listen takes a connection of the events door over, as Adopt does.
+	Listen     func(net.Conn, edge.AdoptInfo, Listener) error
+	Events     *event.Broadcaster // tells what the endpoints of the engine change
+	EventsOpen bool               // anybody may listen to events, without a token
+	Ready      func() error       // why the node cannot take clients; nil when it can
+	Drain      func()             // asks the node to drain; returns at once
+	Metrics    []Metric           // descriptions for /metrics
+	Version    string
+	Log        *slog.Logger
 }
 
 // Server is the running HTTP side of a node. All methods may be called from any goroutine.

@@ -27,8 +27,13 @@ type refusal struct {
 	message string
 }
 
-// upgrade answers GET /ws: it checks the handshake strictly, answers 101 and hands the socket to an event loop.
+// upgrade answers GET /ws.
 func (s *Server) upgrade(ctx *fasthttp.RequestCtx) {
+	s.shake(ctx, chooseSubprotocol(ctx.Request.Header.PeekAll("Sec-WebSocket-Protocol")), s.config.Adopt)
+}
+
+// shake checks a handshake strictly, answers 101 and hands the socket to an event loop by adopt.
+func (s *Server) shake(ctx *fasthttp.RequestCtx, subprotocol string, adopt func(net.Conn, edge.AdoptInfo) error) {
 	if s.draining.Load() {
 		ctx.Response.Header.Set("Retry-After", "1")
 		ctx.SetConnectionClose()
@@ -45,7 +50,6 @@ func (s *Server) upgrade(ctx *fasthttp.RequestCtx) {
 		fail(ctx, r.status, protocol.StatusInvalid, r.message)
 		return
 	}
-	subprotocol := chooseSubprotocol(h.PeekAll("Sec-WebSocket-Protocol"))
 	ctx.SetStatusCode(fasthttp.StatusSwitchingProtocols)
 	answer := &ctx.Response.Header
 	answer.Set("Upgrade", "websocket")
@@ -55,7 +59,7 @@ func (s *Server) upgrade(ctx *fasthttp.RequestCtx) {
 		setExact(answer, "Sec-WebSocket-Protocol", subprotocol)
 	}
 	remote := remoteOf(ctx)
-	ctx.Hijack(func(c net.Conn) { s.adopt(c, edge.AdoptInfo{Remote: remote, Subprotocol: subprotocol}) })
+	ctx.Hijack(func(c net.Conn) { s.adopt(c, edge.AdoptInfo{Remote: remote, Subprotocol: subprotocol}, adopt) })
 }
 
 // setExact sets a header in the spelling of RFC 6455, which some simple clients compare byte by byte.
@@ -64,7 +68,7 @@ func setExact(h *fasthttp.ResponseHeader, name, value string) {
 }
 
 // adopt hands a socket after its upgrade to the engine, with the bytes that came behind the request.
-func (s *Server) adopt(c net.Conn, info edge.AdoptInfo) {
+func (s *Server) adopt(c net.Conn, info edge.AdoptInfo, adopt func(net.Conn, edge.AdoptInfo) error) {
 	place := placeOf(c)
 	if place == nil {
 		c.Close()
@@ -72,7 +76,7 @@ func (s *Server) adopt(c net.Conn, info edge.AdoptInfo) {
 	}
 	info.Leftover = leftover(c)
 	info.Acquired = place.room != nil
-	if err := s.config.Adopt(c, info); err != nil {
+	if err := adopt(c, info); err != nil {
 		s.log.Warn("websocket was not taken over", "remote", info.Remote.String(), "error", err)
 		c.Close()
 		return

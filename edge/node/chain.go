@@ -7,28 +7,34 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
 	"gosper/broker/chain"
 	"gosper/broker/chain/target"
+	"gosper/broker/event"
+	"gosper/edge"
 	"gosper/edge/config"
+	"gosper/edge/control"
+	"gosper/edge/door/websocket"
 )
 
 // ChainOptions are those of work chains. What they may call is said in the config file "services".
 type ChainOptions struct {
-	Lax       bool          // take any hash
-	Secrets   string        // JSON file {"name":"value"} of the secrets that services name; "": none
-	CA        string        // PEM file of further root certificates; "": none
-	Active    int           // chains that have not ended
-	Steps     int           // calls at a time
-	Memory    int64         // bytes of the messages of chains that have not ended
-	Keep      time.Duration // an ended chain is kept so long
-	Timeout   time.Duration // of one call
-	Attempts  int           // calls for one item
-	Deadline  time.Duration // of a chain that says none
-	Answer    int           // bytes of an answer
-	PerTarget int           // calls of one service at a time
+	Lax        bool          // take any hash
+	Secrets    string        // JSON file {"name":"value"} of the secrets that services name; "": none
+	CA         string        // PEM file of further root certificates; "": none
+	Active     int           // chains that have not ended
+	Steps      int           // calls at a time
+	Memory     int64         // bytes of the messages of chains that have not ended
+	Keep       time.Duration // an ended chain is kept so long
+	Timeout    time.Duration // of one call
+	Attempts   int           // calls for one item
+	Deadline   time.Duration // of a chain that says none
+	Answer     int           // bytes of an answer
+	PerTarget  int           // calls of one service at a time
+	EventsOpen bool          // anybody may listen to events
 }
 
 func defaultChainOptions() ChainOptions {
@@ -63,6 +69,7 @@ func (o *Options) bindChains(b *binder) {
 	b.number(&c.Attempts, "chain-attempts", "calls for one item, where it does not say")
 	b.time(&c.Deadline, "chain-deadline", "time of a whole chain, where it does not say")
 	b.time(&c.Keep, "chain-keep", "an ended chain is kept so long; the same message is the same chain until then")
+	b.yes(&c.EventsOpen, "events-open", "anybody may listen at /api/ws/events, without a token")
 	b.number(&c.Answer, "chain-answer", "bytes of the answer of a service")
 }
 
@@ -77,12 +84,14 @@ func (n *Node) openChains(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("chain-ca: %w", err)
 	}
+	n.events = event.New(event.Options{Bus: n.db.Bus(), Log: n.log})
 	services := config.Bind(n.config, "services", target.Services{}, (*target.Services).Check)
 	n.gateway = target.New(target.Options{
 		Services: func() *target.Services { s := services.Get(); return &s },
 		Secret:   secrets.get, TLS: roots, Concurrency: o.PerTarget, Answer: o.Answer, Log: n.log})
 	n.chains, err = chain.Open(ctx, chain.EngineOptions{
 		Store: n.db.Store(), Queue: n.db.Queue(), Executor: n.gateway,
+		Changed:   n.chainMoved,
 		Completed: func(ctx context.Context, s chain.Status) error { return n.table.ChainCompleted(ctx, s) },
 		Limits:    chain.Limits{Lax: o.Lax}, Active: o.Active, Memory: o.Memory, Steps: o.Steps, Keep: o.Keep, Timeout: o.Timeout,
 		Attempts: o.Attempts, Deadline: o.Deadline, Log: n.log})
@@ -92,6 +101,20 @@ func (n *Node) openChains(ctx context.Context) error {
 	return nil
 }
 
+// chainMoved tells listeners of a chain that has moved: its list, itself, and of its begin and end the numbers too.
+func (n *Node) chainMoved(ev chain.Event) {
+	n.events.Process(ev.Hash)
+	if ev.Order < 0 {
+		n.events.ProcessCounts()
+	}
+}
+
+// listen hands a connection of the events door to the engine.
+func (n *Node) listen(c net.Conn, info edge.AdoptInfo, l control.Listener) error {
+	return n.engine.Adopt(c, websocket.NewEvents(websocket.EventsOptions{First: l.First, Refusal: l.Refusal, Code: l.Code,
+		Subjects: l.Subjects, Since: l.Since, Placed: l.Placed, Log: n.log}), info)
+}
+
 // closeChains ends calls under way: they are made again after the next start.
 func (n *Node) closeChains() {
 	if n.chains != nil {
@@ -99,6 +122,9 @@ func (n *Node) closeChains() {
 	}
 	if n.gateway != nil {
 		n.gateway.Close()
+	}
+	if n.events != nil {
+		n.events.Close()
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"gosper/broker"
 	"gosper/broker/chain"
 	"gosper/broker/chain/target"
+	"gosper/broker/event"
 	"gosper/broker/mailer"
 	"gosper/broker/pebble"
 	"gosper/broker/post"
@@ -47,6 +48,7 @@ type Node struct {
 	site    *control.Server
 	gateway *target.Gateway
 	chains  *chain.Engine
+	events  *event.Broadcaster
 	work    work
 	chatLog *module.ChatLog // nil: none is kept
 
@@ -149,7 +151,7 @@ func (n *Node) startSite() error {
 	n.site, err = control.Start(control.Config{
 		HTTPAddr: o.HTTPAddr, HTTPSAddr: o.HTTPSAddr, TLS: cert, InternalAddr: o.InternalAddr, Token: string(o.InternalToken),
 		Origins: o.Origins, ProxyFrom: o.ProxyFrom, Limits: o.HTTP, Page: web.FS, Table: n.table, Bus: n.db.Bus(),
-		Queue: n.db.Queue(), Schedule: n.db.Schedule(), Chains: n.chains, ChatLog: n.chatLog, Post: n.post, Settings: n.config, PublicSettings: o.ConfigPublic, Room: n.engine,
+		Queue: n.db.Queue(), Schedule: n.db.Schedule(), Chains: n.chains, Events: n.events, EventsOpen: o.Chains.EventsOpen, Listen: n.listen, ChatLog: n.chatLog, Post: n.post, Settings: n.config, PublicSettings: o.ConfigPublic, Room: n.engine,
 		Adopt: func(c net.Conn, info edge.AdoptInfo) error { return n.engine.Adopt(c, door, info) },
 		Ready: n.ready, Drain: n.askDrain, Metrics: metricTables(), Version: Version(), Log: n.log,
 	})
@@ -165,7 +167,7 @@ func (n *Node) ready() error {
 func metricTables() []control.Metric {
 	var all []control.Metric
 	for _, table := range [][]broker.Metric{edge.Metrics(), pebble.Metrics, module.Metrics(), game.Metrics(),
-		worker.Metrics(), mailer.Metrics(), post.Metrics(), beanstalk.Metrics(), gate.Metrics(), config.Metrics(), chain.Metrics(), target.Metrics()} {
+		worker.Metrics(), mailer.Metrics(), post.Metrics(), beanstalk.Metrics(), gate.Metrics(), config.Metrics(), chain.Metrics(), event.Metrics(), target.Metrics()} {
 		for _, m := range table {
 			all = append(all, control.Metric{Name: m.Name, Type: metricType(m.Name), Help: m.Help})
 		}

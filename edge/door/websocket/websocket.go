@@ -30,8 +30,9 @@ func New(commands Commands) *Door { return &Door{commands} }
 // state is what a session of this door has of its own.
 type state struct {
 	frames   protocol.Assembler
-	lines    bool // speaks command lines
-	farewell bool // the peer has closed too
+	lines    bool                               // speaks command lines
+	farewell bool                               // the peer has closed too
+	text     func(s *edge.Session, text []byte) // takes text messages of a door that speaks neither lines nor envelopes
 }
 
 // Name returns "ws".
@@ -154,6 +155,8 @@ func (d *Door) text(s *edge.Session, st *state, ev protocol.Event) {
 	case !ev.Complete:
 		s.Fragment(true)
 		return
+	case st.text != nil:
+		st.text(s, ev.Payload)
 	case st.lines:
 		d.line(s, ev.Payload)
 	default:
