@@ -239,6 +239,12 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%q: %v %v", box, err, all)
 		}
 	}
+	if got := keysOf(o.All(t.Context(), ann)); len(got) != 3 {
+		t.Error(got)
+	}
+	if got := keysOf(o.All(t.Context(), ann)); len(got) != 3 {
+		t.Error(got)
+	}
 	if entries, err := os.ReadDir(root); err != nil || len(entries) != 1 {
 		t.Error(entries, err)
 	}

@@ -125,11 +125,13 @@ func (o *Office) seal(box Box, m *Mail) (op broker.Op, err error) {
 		refusedBad.Inc()
 		return op, err
 	}
+	put := broker.OpCreate
 	if m.Key == "" {
 		m.Key = newKey(now)
+		put = broker.OpPut // 128 random bits: there is nothing to look for
 	}
 	content := render(m, o.options.Zone)
-	return broker.OpCreate(box.spool()+m.Key, spoolValue(baseName(now, m.Key, o.names.Host(), len(content)), content)), nil
+	return put(box.spool()+m.Key, spoolValue(baseName(now, m.Key, o.names.Host(), len(content)), content)), nil
 }
 
 // has says whether a mail of that key is a file. The spool is not asked: its record cannot be made twice.
@@ -178,7 +180,7 @@ func (o *Office) tryReserve(d *desk, key string, p place) (mine, ok bool) {
 	if _, there := d.waiting[key]; there {
 		return false, true
 	}
-	if d.count+d.outstanding() >= o.options.BoxLimit {
+	if d.count+len(d.waiting) >= o.options.BoxLimit && d.count+d.outstanding() >= o.options.BoxLimit {
 		return false, false
 	}
 	d.wait(key, p)
@@ -193,7 +195,7 @@ func (d *desk) wait(key string, p place) {
 	d.waiting[key] = p
 }
 
-// outstanding returns how many mails are no files yet. REQUIRES: mu.
+// outstanding gives up the places whose time is over and returns how many mails are no files yet. REQUIRES: mu.
 func (d *desk) outstanding() int {
 	for key, p := range d.waiting {
 		if !p.until.IsZero() && time.Now().After(p.until) {

@@ -177,6 +177,18 @@ func TestServeAndTools(t *testing.T) {
 	if !strings.Contains(must("mail", "outbox", "--json"), `"to":"ann@example.com"`) || id == "" {
 		t.Error("the outbox is empty")
 	}
+	mail := `{"world":"0","uid":"ann","mail":{"type":"0","from":"Bob","subj":"hello","body":"a glider"}}`
+	if answer := post(t, "http://"+internal+"/send", "", mail); !strings.Contains(answer, `"status":0`) {
+		t.Error(answer)
+	}
+	const shown = `unread  type 0  from "Bob"  "hello"  "a glider"`
+	must("mail", "reindex", "0", "ann")
+	if list := must("mail", "list", "0", "ann"); !strings.Contains(list, shown) {
+		t.Error(list)
+	}
+	if code, _, errs := run0("mail", "list", "0", "../x", "--internal-addr", internal); code != exitError || strings.Count(errs, "\n") != 1 {
+		t.Errorf("a bad box: exit %d, %q", code, errs)
+	}
 	cancel()
 	if code := <-exit; code != exitOK {
 		t.Errorf("serve: exit %d, %s", code, errs.text.String())
@@ -187,6 +199,11 @@ func TestServeAndTools(t *testing.T) {
 	}
 	if code, _, errs := run0("mail", "sent", id, "--internal-addr", internal, "--data", data); code != exitOK {
 		t.Errorf("sent: exit %d, %q", code, errs)
+	}
+	for _, word := range []string{"reindex", "list"} {
+		if code, list, errs := run0("mail", word, "0", "ann", "--internal-addr", internal, "--data", data); code != exitOK || errs != "" || word == "list" && !strings.Contains(list, shown) {
+			t.Errorf("%s from the folder: exit %d, %q %q", word, code, list, errs)
+		}
 	}
 	if _, text, _ := run0(offline...); text != "" {
 		t.Errorf("after it was sent: %q", text)

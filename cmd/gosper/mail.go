@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"gosper/broker"
 	"gosper/broker/mailer"
 	"gosper/broker/pebble"
 	"gosper/edge/module"
@@ -18,18 +19,19 @@ import (
 func mailCommand() command {
 	return command{
 		name:    "mail",
-		summary: "read the e-mails that wait to be sent, and those that no SMTP server took",
-		example: "gosper mail outbox\ngosper mail --json outbox\ngosper mail sent 0199a1b2-…",
+		summary: "read the e-mails that wait to be sent, and those that no SMTP server took; read mailboxes of the game",
+		example: "gosper mail outbox\ngosper mail --json outbox\ngosper mail sent 0199a1b2-…\ngosper mail list 0 42\ngosper mail reindex 0 42",
 		run:     runMail,
 	}
 }
 
 // runMail lists the outbox of a running node, or of the data folder when no node runs, or removes an e-mail.
 func runMail(ctx context.Context, args []string, io stdio) int {
-	flags := newFlags(mailCommand(), "[flags] outbox | sent ID", io.out)
+	flags := newFlags(mailCommand(), "[flags] outbox | sent ID | list WORLD UID | reindex WORLD UID", io.out)
 	api := newInternalAPI(flags)
 	asJSON := flags.Bool("json", false, "one JSON object a line")
 	data := flags.String("data", node.DefaultOptions().Data, "data folder, read when no node answers")
+	dir := flags.String("mail-dir", "", "folder of the mailboxes, when no node answers and it is not mail in the data folder")
 	words, code, done := parseMixed(flags, args, io)
 	if done {
 		return code
@@ -40,8 +42,12 @@ func runMail(ctx context.Context, args []string, io stdio) int {
 		return box.list(ctx, *asJSON, io)
 	case len(words) == 2 && words[0] == "sent":
 		return box.sent(ctx, words[1], io)
+	case len(words) == 3 && words[0] == "list":
+		return mailbox{box, *dir, words[1], words[2]}.list(ctx, *asJSON, io)
+	case len(words) == 3 && words[0] == "reindex":
+		return mailbox{box, *dir, words[1], words[2]}.reindex(ctx, io)
 	}
-	return usageError(io, "gosper mail", errors.New("say outbox or sent ID"))
+	return usageError(io, "gosper mail", errors.New("say outbox, sent ID, list WORLD UID or reindex WORLD UID"))
 }
 
 // outbox reaches the e-mails of a node, running or not.
@@ -106,8 +112,15 @@ func (b outbox) sent(ctx context.Context, id string, io stdio) int {
 	return exitOK
 }
 
-// offline opens the data folder of a node that does not run.
+// offline works on the outbox of a node that does not run.
 func (b outbox) offline(work func(*module.Outbox) error) error {
+	return b.openStore(func(store broker.Store) error {
+		return work(module.NewOutbox(store, module.DefaultOptions().MailOutbox, nil, mailer.NewFolder(node.Mailbox(b.data))))
+	})
+}
+
+// openStore opens the data folder of a node that does not run.
+func (b outbox) openStore(work func(broker.Store) error) error {
 	folder := node.StoreFolder(b.data)
 	if _, err := os.Stat(folder); err != nil {
 		return fmt.Errorf("no node answers at %s, and there is no data folder %s", *b.api.addr, b.data)
@@ -116,6 +129,5 @@ func (b outbox) offline(work func(*module.Outbox) error) error {
 	if err != nil {
 		return err
 	}
-	err = work(module.NewOutbox(db.Store(), module.DefaultOptions().MailOutbox, nil, mailer.NewFolder(node.Mailbox(b.data))))
-	return errors.Join(err, db.Close())
+	return errors.Join(work(db.Store()), db.Close())
 }
