@@ -17,7 +17,8 @@ import (
 func TestInternalIsGuarded(t *testing.T) {
 	open := newRig(t, nil)
 	locked := newRig(t, func(c *Config) { c.Token = "a long enough token" })
-	for path, e := range endpoints {
+	for key, e := range endpoints {
+		path := key[strings.IndexByte(key, ' ')+1:]
 		for name, test := range map[string]struct {
 			rig     *rig
 			headers []string
