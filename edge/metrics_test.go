@@ -9,9 +9,12 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 
+	"gosper/broker/chain"
 	"gosper/broker/mailer"
+	"gosper/broker/post"
 	"gosper/broker/worker"
 	"gosper/edge"
+	"gosper/edge/config"
 	"gosper/edge/module"
 	"gosper/grid/game"
 )
@@ -50,7 +53,8 @@ func TestMetricsTable(t *testing.T) {
 		missing[m.Name] = true
 	}
 	named := map[string]bool{}
-	for _, m := range slices.Concat(module.Metrics(), game.Metrics(), mailer.Metrics(), worker.Metrics()) { // linked in, and need not be in use
+	for _, m := range slices.Concat(module.Metrics(), game.Metrics(), mailer.Metrics(), worker.Metrics(),
+		chain.Metrics(), post.Metrics(), config.Metrics()) { // linked in, and need not be in use
 		named[m.Name] = true
 	}
 	for name := range missing {
