@@ -58,7 +58,8 @@ func TestCut(t *testing.T) {
 	root, store, random := t.TempDir(), memory.NewStore(), rand.New(rand.NewPCG(1, 2))
 	accepted := map[Box][]string{}
 	for round := range 600 {
-		left := random.IntN(12)
+		cut := random.IntN(12)
+		left := cut
 		var mu sync.Mutex
 		o := open(t, Options{Root: root, Store: store, BoxLimit: 1000, Workers: 2, step: func(string) error {
 			mu.Lock()
@@ -69,7 +70,7 @@ func TestCut(t *testing.T) {
 			}
 			return nil
 		}})
-		if left > 0 {
+		if cut > 0 {
 			box := Box{"0", fmt.Sprint("u", round%40)}
 			for range 1 + random.IntN(4) {
 				accepted[box] = append(accepted[box], send(t, o, box, Mail{Body: fmt.Sprint(round)}))
