@@ -122,6 +122,9 @@ func (w *storeWrite) size() (bytes int, frees bool) {
 func (w *storeWrite) stage(t *tx) error {
 	existed := make([]bool, len(w.ops))
 	for i, op := range w.ops {
+		if op.Revision == broker.AnyRevision && op.Value != nil {
+			continue // whatever was there: it need not be looked for
+		}
 		revision, err := t.revision(op.Key)
 		if err == nil {
 			err = keys.Condition(op, revision)
