@@ -27,15 +27,32 @@ func (e *Engine) Cancel(ctx context.Context, hash string) (Status, error) {
 // Resume runs a failed or cancelled chain again from the items that were not completed. It has the whole of its time once
 // more. ErrRunning when it has not ended, ErrEnded when it was completed.
 func (e *Engine) Resume(ctx context.Context, hash string) (Status, error) {
+	release, err := e.claim(ctx, hash)
+	if err != nil {
+		return Status{}, err
+	}
+	defer release()
+	for {
+		s, err := e.resume(ctx, hash)
+		if !errors.Is(err, broker.ErrConflict) { // the news of its end was told at the same time
+			return s, err
+		}
+	}
+}
+
+// resume is one try of Resume. REQUIRES: the chain is claimed.
+func (e *Engine) resume(ctx context.Context, hash string) (Status, error) {
 	if e.running(hash) != nil {
 		return Status{}, ErrRunning
 	}
 	w, r, err := e.load(ctx, hash)
-	if err != nil {
+	switch {
+	case err != nil:
 		return Status{}, err
-	}
-	if r.State == Completed {
+	case r.State == Completed:
 		return Status{}, ErrEnded
+	case !r.State.over():
+		return Status{}, ErrRunning
 	}
 	if err := e.room(); err != nil {
 		return Status{}, err
@@ -46,9 +63,7 @@ func (e *Engine) Resume(ctx context.Context, hash string) (Status, error) {
 	}
 	was := r.State
 	ops := e.rewind(&w, r, answers)
-	if err := e.save(ctx, hash, r, ops...); errors.Is(err, broker.ErrConflict) {
-		return Status{}, ErrRunning // somebody was faster
-	} else if err != nil {
+	if err := e.save(ctx, hash, r, ops...); err != nil {
 		return Status{}, err
 	}
 	e.moved(was, "")
@@ -56,11 +71,7 @@ func (e *Engine) Resume(ctx context.Context, hash string) (Status, error) {
 	e.mu.Lock()
 	run := e.newRunLocked(w, r, size)
 	e.counts[r.State]++
-	for i, used := range run.used {
-		if used {
-			run.answers[i] = answers[i]
-		}
-	}
+	run.takeAnswers(answers)
 	s := r.status(&w, answers)
 	e.changed(Event{Hash: hash, Account: r.Account, Order: -1, Chain: r.State})
 	if !e.closed {
@@ -109,16 +120,22 @@ func (e *Engine) ResumeAll(ctx context.Context) (int, error) {
 
 // Delete forgets an ended chain: ErrRunning for others.
 func (e *Engine) Delete(ctx context.Context, hash string) error {
-	if e.running(hash) != nil {
-		return ErrRunning
-	}
-	_, r, err := e.load(ctx, hash)
+	release, err := e.claim(ctx, hash)
 	if err != nil {
 		return err
 	}
-	if err := e.forget(ctx, hash, r); errors.Is(err, broker.ErrConflict) {
-		return ErrRunning
-	} else if err != nil {
+	defer release()
+	var r *record
+	for err = broker.ErrConflict; errors.Is(err, broker.ErrConflict); { // the news of its end was told at the same time
+		if e.running(hash) != nil {
+			return ErrRunning
+		}
+		if _, r, err = e.load(ctx, hash); err != nil {
+			return err
+		}
+		err = e.forget(ctx, hash, r)
+	}
+	if err != nil {
 		return err
 	}
 	e.moved(r.State, "")
@@ -126,8 +143,8 @@ func (e *Engine) Delete(ctx context.Context, hash string) error {
 	return nil
 }
 
-// Notify gives items that wait for a notification their answers, and returns how many took one. ErrUnasked when none did,
-// broker.ErrNotFound when there is no such chain.
+// Notify gives items that wait for a notification their answers, and returns how many took one, for good. ErrUnasked when
+// none did, broker.ErrNotFound when there is no such chain.
 func (e *Engine) Notify(ctx context.Context, hash string, items []Result) (int, error) {
 	r := e.running(hash)
 	if r == nil {
@@ -138,7 +155,11 @@ func (e *Engine) Notify(ctx context.Context, hash string, items []Result) (int, 
 	}
 	n := 0
 	for _, item := range items {
-		if r.notify(item) {
+		taken, err := r.notify(ctx, item)
+		if err != nil {
+			return n, err
+		}
+		if taken {
 			n++
 		}
 	}
@@ -148,22 +169,42 @@ func (e *Engine) Notify(ctx context.Context, hash string, items []Result) (int, 
 	return n, nil
 }
 
-// notify hands an answer to the first item of its order that waits for one and has none yet.
-func (r *run) notify(a Result) bool {
+// notify stores an answer for the first item of its order that waits for one and has none yet, and hands it over.
+func (r *run) notify(ctx context.Context, a Result) (taken bool, err error) {
+	select {
+	case r.writer <- struct{}{}: // so that the item is not settled meanwhile
+		defer func() { <-r.writer }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	i := r.unanswered(a.Order)
+	if i < 0 {
+		return false, nil
+	}
+	if _, err := r.engine.o.Store.Commit(ctx, opAnswer(r.work.Hash, i, &a.Response)); err != nil {
+		return false, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.noted[i] = true
+	r.notes[i] <- a.Response // also one that is faster than the answer to the call
+	return true, nil
+}
+
+// unanswered returns the first item of the order that is under way and waits for a notification; -1 when there is none.
+func (r *run) unanswered(order int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range r.work.Items {
 		it := &r.work.Items[i]
-		if it.Order != a.Order || !it.Options.Await || r.record.Items[i].State.over() {
-			continue
-		}
-		select {
-		case r.notes[i] <- a.Response: // also one that is faster than the answer to the call
-			return true
-		default:
+		switch {
+		case it.Order < order && !r.record.Items[i].State.over():
+			return -1
+		case it.Order == order && it.Options.Await && !r.record.Items[i].State.over() && !r.noted[i]:
+			return i
 		}
 	}
-	return false
+	return -1
 }
 
 // readExpiry takes the key of an expiry apart.

@@ -33,6 +33,7 @@ type Outcome struct {
 	Response Response
 	Retry    bool          // the same call may do better later
 	After    time.Duration // the target asks not to come back before; 0: it did not say
+	Unmade   bool          // with Retry: nothing was called, so this counts as no attempt
 }
 
 // Executor makes the calls of items. Do ends when its context does; it is called by many goroutines at once.
@@ -56,6 +57,9 @@ type EngineOptions struct {
 	Executor Executor
 	// Changed is told of every move, after it was committed and in order for one chain. It must not block.
 	Changed func(Event)
+	// Locked is told the state of the lock when it was changed, and when the last call under a shut lock has ended. It must
+	// not block.
+	Locked func(Settings)
 	// Completed is told of every chain that has ended until it returns nil, so at least once, also after a crash.
 	Completed func(context.Context, Status) error
 
@@ -65,7 +69,7 @@ type EngineOptions struct {
 	Steps      int           // calls at a time. Default 256
 	Keep       time.Duration // an ended chain is kept so long: its message counts as the same until then. Default 24 h
 	Timeout    time.Duration // of one call. Default 10 s
-	Attempts   int           // calls for one item. Default 5
+	Attempts   int           // calls for one item. Default 10: a target that is away for ten seconds costs no chain
 	Backoff    time.Duration // a retry waits a random time up to Backoff doubled for each one. Default 200 ms
 	MaxBackoff time.Duration // but no longer. Default 30 s
 	Deadline   time.Duration // of a chain that has none. Default 1 h
@@ -90,7 +94,7 @@ func (o *EngineOptions) complete() {
 	for _, f := range []struct {
 		value *int
 		def   int
-	}{{&o.Active, 10_000}, {&o.Steps, 256}, {&o.Attempts, 5}} {
+	}{{&o.Active, 10_000}, {&o.Steps, 256}, {&o.Attempts, 10}} {
 		if *f.value == 0 {
 			*f.value = f.def
 		}
@@ -118,16 +122,17 @@ type Engine struct {
 
 	mu     sync.Mutex
 	closed bool
-	runs   map[string]*run // chains that have not ended
-	memory int64           // bytes of their messages
-	counts map[State]int   // of all chains that are kept
-	untold []string        // ended before the start, and somebody waits for the news
+	runs   map[string]*run          // chains that have not ended
+	claims map[string]chan struct{} // chains that are being made, resumed or deleted; closed when that is done
+	memory int64                    // bytes of their messages
+	counts map[State]int            // of all chains that are kept
+	untold []string                 // ended, and somebody waits for the news
 }
 
 // Open reads the chains of a store. Nothing moves before Start.
 func Open(ctx context.Context, o EngineOptions) (*Engine, error) {
 	o.complete()
-	e := &Engine{o: o, steps: make(chan struct{}, o.Steps), runs: make(map[string]*run), counts: make(map[State]int)}
+	e := &Engine{o: o, steps: make(chan struct{}, o.Steps), runs: make(map[string]*run), claims: make(map[string]chan struct{}), counts: make(map[State]int)}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	e.lock.open = make(chan struct{})
 	if err := e.loadLock(ctx); err != nil {
@@ -166,13 +171,50 @@ func (e *Engine) restore(ctx context.Context, hash string) error {
 	if err != nil {
 		return err
 	}
-	run := e.newRun(w, r, len(AppendWork(nil, &w)))
-	for i, used := range run.used {
-		if used {
-			run.answers[i] = answers[i]
+	size := len(AppendWork(nil, &w))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.newRunLocked(w, r, size).takeAnswers(answers)
+	return nil
+}
+
+// takeAnswers gives a new run what is stored: answers that later payloads use, and those of notifications that came
+// before the crash.
+func (r *run) takeAnswers(answers []*Response) {
+	for i, a := range answers {
+		if r.used[i] && r.record.Items[i].State.over() {
+			r.answers[i] = a
+		}
+		if a != nil && !r.record.Items[i].State.over() && r.work.Items[i].Options.Await {
+			r.noted[i] = true
+			r.notes[i] <- *a
 		}
 	}
-	return nil
+}
+
+// claim keeps others from making, resuming and deleting the same chain until release is called.
+func (e *Engine) claim(ctx context.Context, hash string) (release func(), err error) {
+	for {
+		e.mu.Lock()
+		other := e.claims[hash]
+		if other == nil {
+			mine := make(chan struct{})
+			e.claims[hash] = mine
+			e.mu.Unlock()
+			return func() {
+				e.mu.Lock()
+				delete(e.claims, hash)
+				e.mu.Unlock()
+				close(mine)
+			}, nil
+		}
+		e.mu.Unlock()
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // Start lets chains run, beginning with those that a former process left. It is called once.
@@ -182,11 +224,8 @@ func (e *Engine) Start() {
 	for _, r := range e.runs {
 		e.work.Go(r.loop)
 	}
-	for _, hash := range e.untold {
-		e.work.Go(func() { e.tell(hash) })
-	}
-	e.untold = nil
 	e.work.Go(e.sweepLoop)
+	e.work.Go(e.retellLoop)
 	if e.o.Queue != nil {
 		e.work.Go(e.intake)
 	}
@@ -224,8 +263,16 @@ func (e *Engine) Submit(ctx context.Context, w Work, account string) (s Status, 
 		}
 		return Status{}, false, err
 	}
+	release, err := e.claim(ctx, w.Hash)
+	if err != nil {
+		return Status{}, false, err
+	}
+	defer release()
 	size, err := e.create(ctx, &w, r)
 	if errors.Is(err, broker.ErrExists) {
+		if err := e.revive(ctx, w.Hash); err != nil {
+			return Status{}, false, err
+		}
 		s, err := e.Status(ctx, w.Hash)
 		if err != nil {
 			return s, false, err
@@ -236,6 +283,28 @@ func (e *Engine) Submit(ctx context.Context, w Work, account string) (s Status, 
 		return Status{}, false, err
 	}
 	return e.begin(w, r, size), true, nil
+}
+
+// revive lets a chain run that was stored by a submission whose answer was an error, since its commit came through later.
+// REQUIRES: the chain is claimed.
+func (e *Engine) revive(ctx context.Context, hash string) error {
+	if e.running(hash) != nil {
+		return nil
+	}
+	r, err := e.loadRecord(ctx, hash)
+	if err != nil || r.State.over() {
+		return err
+	}
+	if err := e.restore(ctx, hash); err != nil {
+		return err
+	}
+	e.moved("", r.State)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.work.Go(e.runs[hash].loop)
+	}
+	return nil
 }
 
 // same answers a message that is known already.
@@ -274,16 +343,10 @@ func (e *Engine) begin(w Work, r *record, size int) Status {
 	return s
 }
 
-func (e *Engine) newRun(w Work, r *record, size int) *run {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.newRunLocked(w, r, size)
-}
-
 // newRunLocked enters a run. REQUIRES: mu is held.
 func (e *Engine) newRunLocked(w Work, r *record, size int) *run {
 	run := &run{engine: e, work: w, record: r, size: int64(size), used: w.referenced(), answers: make([]*Response, len(w.Items)),
-		notes: make([]chan Response, len(w.Items)), over: make(chan struct{}), writer: make(chan struct{}, 1)}
+		notes: make([]chan Response, len(w.Items)), noted: make([]bool, len(w.Items)), over: make(chan struct{}), writer: make(chan struct{}, 1)}
 	for i := range run.notes {
 		run.notes[i] = make(chan Response, 1)
 	}

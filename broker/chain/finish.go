@@ -3,6 +3,9 @@ package chain
 import (
 	"context"
 	"errors"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"gosper/broker"
@@ -102,15 +105,39 @@ func (r *run) undo() bool {
 	return all
 }
 
-// tell gives the news of an ended chain to all who want it, each at least once, until the engine stops.
+// tell gives the news of an ended chain to all who want it. What fails is tried again until the engine stops, so each has
+// it at least once.
 func (e *Engine) tell(hash string) {
-	for wait := 100 * time.Millisecond; ; wait = min(2*wait, time.Minute) {
-		err := e.tellOnce(hash)
-		if err == nil || e.ctx.Err() != nil || errors.Is(err, broker.ErrNotFound) {
-			return
+	err := e.tellOnce(hash)
+	if err == nil || e.ctx.Err() != nil || errors.Is(err, broker.ErrNotFound) {
+		return
+	}
+	e.o.Log.Warn("chain: the news of its end did not arrive, tried again", "hash", hash, "error", err)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.untold = append(e.untold, hash)
+}
+
+const (
+	retellEvery = 5 * time.Second
+	retellers   = 16 // at a time: who is slow to hear news does not hold up all others
+)
+
+// retellLoop tells again what did not arrive, with a few goroutines for any number of chains.
+func (e *Engine) retellLoop() {
+	for {
+		e.mu.Lock()
+		hashes := e.untold
+		e.untold = nil
+		e.mu.Unlock()
+		places := make(chan struct{}, retellers)
+		var group sync.WaitGroup
+		for _, hash := range hashes {
+			places <- struct{}{}
+			group.Go(func() { e.tell(hash); <-places })
 		}
-		e.o.Log.Warn("chain: the news of its end did not arrive, tried again", "hash", hash, "error", err)
-		if pause(e.ctx, wait) != nil {
+		group.Wait()
+		if pause(e.ctx, retellEvery) != nil {
 			return
 		}
 	}
@@ -127,7 +154,7 @@ func (e *Engine) tellOnce(hash string) error {
 	}
 	s := r.status(&w, answers)
 	message := AppendCompletion(nil, hash, s.Results())
-	if err := e.putCompletion(hash, message); err != nil {
+	if err := e.putCompletion(newsKey(hash, r), message); err != nil {
 		return err
 	}
 	if e.o.Completed != nil {
@@ -150,12 +177,12 @@ func (e *Engine) tellOnce(hash string) error {
 
 // putCompletion puts a completion message where other programs take it. A full tube is not waited for: the answer can
 // be read for as long as the chain is kept.
-func (e *Engine) putCompletion(hash string, message []byte) error {
+func (e *Engine) putCompletion(key string, message []byte) error {
 	if e.o.Queue == nil {
 		return nil
 	}
 	done := make(chan error, 1)
-	e.o.Queue.Put(CompletionTube, message, broker.PutOptions{Priority: broker.DefaultPriority, TTR: broker.DefaultTTR, Unique: hash},
+	e.o.Queue.Put(CompletionTube, message, broker.PutOptions{Priority: broker.DefaultPriority, TTR: broker.DefaultTTR, Unique: key},
 		func(_ uint64, err error) { done <- err })
 	err := <-done
 	switch {
@@ -163,10 +190,15 @@ func (e *Engine) putCompletion(hash string, message []byte) error {
 		return nil
 	case errors.Is(err, broker.ErrTubeFull), errors.Is(err, broker.ErrTooBig):
 		metrics.unqueued.Inc()
-		e.o.Log.Warn("chain: no room for its completion message", "hash", hash, "tube", CompletionTube, "error", err)
+		e.o.Log.Warn("chain: no room for its completion message", "key", key, "tube", CompletionTube, "error", err)
 		return nil
 	}
 	return err
+}
+
+// newsKey tells the ends of a chain apart, which may have more than one when it was resumed.
+func newsKey(hash string, r *record) string {
+	return hash + "-" + strconv.FormatInt(r.Modified.UnixMilli(), 10)
 }
 
 var errWebhook = errors.New("the webhook did not take the message")
@@ -178,11 +210,15 @@ func (e *Engine) callWebhook(w *Work, r *record, message []byte) error {
 	case <-e.ctx.Done():
 		return e.ctx.Err()
 	}
-	defer func() { <-e.steps }()
+	defer e.leave()
 	ctx, cancel := context.WithTimeout(e.ctx, e.o.Timeout)
 	defer cancel()
-	out := e.do(ctx, Step{Key: w.Hash + "-webhook", Hash: w.Hash, Order: -1, Attempt: 1,
-		Request: Request{URL: w.Options.Webhook, Type: TypeHTTPS, Method: "POST", Payload: string(message)}})
+	kind := TypeHTTPS
+	if strings.HasPrefix(strings.ToLower(w.Options.Webhook), "http:") {
+		kind = TypeHTTP
+	}
+	out := e.do(ctx, Step{Key: newsKey(w.Hash, r), Hash: w.Hash, Order: -1, Attempt: 1,
+		Request: Request{URL: w.Options.Webhook, Type: kind, Method: "POST", Payload: string(message)}})
 	switch {
 	case out.Response.OK:
 		return nil
@@ -239,9 +275,12 @@ func (e *Engine) expire(ctx context.Context, hash string) error {
 	if err != nil {
 		return err
 	}
-	if err := e.forget(ctx, hash, r); err != nil && !errors.Is(err, broker.ErrConflict) {
+	if err := e.forget(ctx, hash, r); errors.Is(err, broker.ErrConflict) {
+		return nil // resumed meanwhile
+	} else if err != nil {
 		return err
 	}
 	e.moved(r.State, "")
+	e.changed(Event{Hash: hash, Account: r.Account, Order: -1, Chain: r.State})
 	return nil
 }

@@ -58,7 +58,7 @@ func (e *Engine) take(job broker.Job) {
 	switch {
 	case err == nil:
 		e.o.Queue.Delete(job.ID, job.Lease, done)
-	case errors.Is(err, ErrBadWork), errors.Is(err, ErrForeign):
+	case errors.Is(err, ErrBadWork), errors.Is(err, ErrForeign), errors.Is(err, broker.ErrTooLarge):
 		e.o.Queue.Bury(job.ID, job.Lease, job.Priority, err.Error(), done)
 	default:
 		e.o.Queue.Release(job.ID, job.Lease, job.Priority, time.Second, done)

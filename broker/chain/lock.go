@@ -84,7 +84,24 @@ func (e *Engine) Lock(ctx context.Context, shut bool) (changed bool, err error) 
 	if err != nil {
 		return false, err
 	}
-	return e.lock.set(shut), nil
+	changed = e.lock.set(shut)
+	e.lockMoved()
+	return changed, nil
+}
+
+// lockMoved tells the state of the lock.
+func (e *Engine) lockMoved() {
+	if e.o.Locked != nil {
+		e.o.Locked(e.Settings())
+	}
+}
+
+// leave gives back the place of a call that has ended.
+func (e *Engine) leave() {
+	<-e.steps
+	if e.lock.locked() && len(e.steps) == 0 {
+		e.lockMoved()
+	}
 }
 
 func (e *Engine) loadLock(ctx context.Context) error {

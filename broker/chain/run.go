@@ -29,6 +29,7 @@ type run struct {
 	mu      sync.Mutex
 	record  *record     // its states of items that are over are stored or on their way, others are told only
 	answers []*Response // of used items
+	noted   []bool      // items whose notification has come
 }
 
 // Causes of an end before the end.
@@ -120,8 +121,11 @@ func (r *run) item(ctx context.Context, i int) {
 		return
 	}
 	step := Step{Key: stepKey(r.work.Hash, i, ""), Hash: r.work.Hash, Order: it.Order, Request: request}
-	out, err := r.call(ctx, i, step, it.Options)
-	if err == nil && out.Response.OK && it.Options.Await {
+	var out Outcome
+	if noted := r.hasNote(i); !noted { // one that came before a crash says that the call was made
+		out, err = r.call(ctx, i, step, it.Options)
+	}
+	if it.Options.Await && err == nil && (out.Response.OK || r.hasNote(i)) {
 		out.Response, err = r.await(ctx, i)
 	}
 	if err != nil {
@@ -167,17 +171,23 @@ func (r *run) call(ctx context.Context, i int, step Step, o ItemOptions) (Outcom
 	if attempts == 0 {
 		attempts = e.o.Attempts
 	}
-	for step.Attempt = 1; ; step.Attempt++ {
+	for step.Attempt = 1; ; {
 		out, err := r.once(ctx, i, step, o.Timeout)
+		wait := out.After
 		switch {
 		case err != nil:
 			return out, err
+		case out.Unmade: // those who wait for the same target do not come back together
+			wait += rand.N(out.After/2 + 10*time.Millisecond)
 		case out.Response.OK || !out.Retry || step.Attempt >= attempts:
 			return out, nil
+		default:
+			metrics.retries.Inc()
+			wait = max(wait, e.backoff(o, step.Attempt))
+			step.Attempt++
 		}
-		metrics.retries.Inc()
-		r.mark(i, Waiting, step.Attempt)
-		if err := pause(ctx, max(out.After, e.backoff(o, step.Attempt))); err != nil {
+		r.mark(i, Waiting, 0)
+		if err := pause(ctx, wait); err != nil {
 			return out, err
 		}
 	}
@@ -200,7 +210,7 @@ func (r *run) once(ctx context.Context, i int, step Step, timeout time.Duration)
 		}
 		<-e.steps
 	}
-	defer func() { <-e.steps }()
+	defer e.leave()
 	if timeout == 0 {
 		timeout = e.o.Timeout
 	}
@@ -209,7 +219,9 @@ func (r *run) once(ctx context.Context, i int, step Step, timeout time.Duration)
 	defer cancel()
 	begun := time.Now()
 	out := e.do(limited, step)
-	metrics.called(step.Request.Type, out, time.Since(begun))
+	if !out.Unmade {
+		metrics.called(step.Request.Type, out, time.Since(begun))
+	}
 	if out.Response.OK {
 		return out, nil
 	}
@@ -254,6 +266,13 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// hasNote says whether the notification of an item has come.
+func (r *run) hasNote(i int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.noted[i]
 }
 
 // await waits for the notification of an item.
