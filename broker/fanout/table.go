@@ -25,6 +25,7 @@ type entry struct {
 	table   *Table
 	pattern string
 	message func(*broker.Message)
+	gap     func(reason string)
 	gone    atomic.Bool
 }
 
@@ -57,7 +58,7 @@ func (t *Table) Subscribe(pattern string, h broker.Handler) (broker.Subscription
 	if !broker.ValidPattern(pattern) {
 		return nil, broker.BadName("pattern", pattern)
 	}
-	e := &entry{table: t, pattern: pattern, message: h.Message}
+	e := &entry{table: t, pattern: pattern, message: h.Message, gap: h.Gap}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l := t.grow(pattern)
