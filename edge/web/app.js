@@ -14,7 +14,8 @@ const node = new Connection({
 	clientCode: localStorage.getItem(CLIENT_CODE) ?? '',
 });
 let here = null; // {name, world, family} of the player in a world, null outside
-let chat = null; // the module, which is loaded when the player enters a world
+let chat = null; // the modules that are loaded when the player enters a world
+let social = null;
 lobby.start(node);
 
 // ---- connection ----
@@ -46,6 +47,7 @@ node.on('resumed', ({ content }) => {
 		enterTalk(place);
 	} else {
 		chat?.resumed(content.subjects ?? []);
+		social?.resumed();
 		lobby.resumed();
 	}
 });
@@ -56,6 +58,7 @@ node.on('gap', ({ subject }) => {
 
 node.on('push', ({ route, content, position }) => {
 	chat?.push(route, content, position);
+	social?.push(route, content);
 	lobby.push(route, content);
 });
 
@@ -102,11 +105,13 @@ async function enterTalk(place) {
 	say('who-name', place.name);
 	avatar($('avatar'), place.name);
 	$('account').hidden = $('account').open = false;
-	chat = await import('/chat.js');
+	[chat, social] = await Promise.all([import('/chat.js'), import('/social.js')]);
 	chat.start(node);
+	social.start(node);
 	if (here !== place) return; // somebody was faster
 	show('talk');
 	chat.enter(here);
+	social.enter(here);
 	lobby.enter();
 }
 
@@ -131,6 +136,7 @@ function loggedOut() {
 	here = null;
 	$('account').hidden = true;
 	chat?.leave();
+	social?.leave();
 	lobby.leave();
 	show('welcome');
 	if (node.state === State.closed) {

@@ -3,6 +3,7 @@ import * as board from '/board.js';
 import { Pattern, catalogue, parseRLE, preview } from '/patterns.js';
 import * as play from '/play.js';
 import { $, button, make } from '/screens.js';
+import { span } from '/words.js';
 
 const LOOK_AGAIN = 2000; // ms between looks at the list: other pages of the account build too
 const BEAT = 200; // ms between steps of the progress
@@ -22,13 +23,6 @@ setInterval(beat, BEAT);
 
 const body = () => `${play.id}/${play.index}`;
 const title = ({ kind }) => kind[0].toUpperCase() + kind.slice(1);
-
-/** A span of time for people. */
-function span(ms) {
-	const s = Math.max(0, Math.ceil(ms / 1000));
-	const two = (n, big, small) => `${Math.floor(s / n)} ${big}${s % n ? ` ${Math.floor(s % n / (n / 60))} ${small}` : ''}`;
-	return s < 60 ? `${s} s` : s < 3600 ? two(60, 'min', 's') : two(3600, 'h', 'min');
-}
 
 /** A building in the hand: it cannot be turned. */
 class Plan extends Pattern {

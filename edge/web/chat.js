@@ -1,6 +1,7 @@
 /** The talk beside the games: rooms, people, tabs, and the family of the player. Loaded when the player enters a world. */
 import * as people from '/people.js';
-import { $, on, onSubmit, say, shown } from '/screens.js';
+import { $, arrows, button, make, on, onSubmit, say, shown } from '/screens.js';
+import * as social from '/social.js';
 import { Room } from '/talk.js';
 
 let node;
@@ -12,9 +13,17 @@ export function start(connection) {
 	if (node) return;
 	node = connection;
 	rooms = { world: new Room(node, 'world'), family: new Room(node, 'family') };
-	onSubmit('family-form', ({ name, act }) => node.call(`/family/${act}`, { name }));
+	onSubmit('family-form', async ({ name, act }) => {
+		await node.call(`/family/${act}`, { name });
+		if (act === 'request') social.tell({ text: `You have asked the family ${name}. You are in as soon as it says yes.`, tab: 'family' });
+	});
+	const head = make('p', 'family-head');
+	head.append(button('quiet', 'Members and more', () => social.open('family')));
+	$('room-family').prepend(head);
+	$('family-form').append(button('quiet wide', 'Look for families', () => social.open('family')));
 	document.addEventListener('visibilitychange', seen);
 	TABS.forEach(wire);
+	arrows(TABS.map((name) => $(`tab-${name}`)), (n) => select(TABS[n]));
 }
 
 /** The player entered a world. */
@@ -68,7 +77,7 @@ export function push(route, content, position) {
 function family() {
 	say('who-place', `World ${place.world}${place.family && `, family ${place.family}`}`);
 	$('family-form').hidden = Boolean(place.family);
-	for (const part of $('room-family').querySelectorAll('.log, .say')) part.hidden = !place.family;
+	for (const part of $('room-family').querySelectorAll('.family-head, .log, .say')) part.hidden = !place.family;
 	if (place.family) rooms.family.enter(place.name);
 	else rooms.family.leave();
 }
@@ -103,17 +112,9 @@ function title() {
 	document.title = unread ? `(${unread}) gosper` : 'gosper';
 }
 
-function wire(name, index) {
+function wire(name) {
 	on(`tab-${name}`, 'click', () => {
 		$('talk').classList.toggle('folded', tab() === name && !$('talk').classList.contains('folded')); // phones: again folds it
 		select(name);
-	});
-	on(`tab-${name}`, 'keydown', (event) => {
-		const step = { ArrowRight: index + 1, ArrowLeft: index + TABS.length - 1, Home: 0, End: TABS.length - 1 }[event.key];
-		if (step === undefined) return;
-		event.preventDefault();
-		const next = TABS[step % TABS.length];
-		select(next);
-		$(`tab-${next}`).focus();
 	});
 }

@@ -1,6 +1,7 @@
 /** Who is here: the list of the people of the world, kept by presence pushes. */
 import { CallError } from '/gosper.js';
-import { $, avatar, make, say } from '/screens.js';
+import { $, avatar, button, make, say } from '/screens.js';
+import * as social from '/social.js';
 
 const present = new Set();
 let count = 0;
@@ -31,10 +32,17 @@ export function push(content) {
 		const disc = make('span', 'avatar');
 		disc.setAttribute('aria-hidden', 'true');
 		avatar(disc, name);
-		item.append(disc, make('span', '', name));
+		item.append(disc, make('span', 'who', name));
 		if (name === me) item.append(make('span', 'tag', 'you'));
+		else item.append(write(name));
 		return item;
 	}));
+}
+
+function write(name) {
+	const choice = button('quiet', 'Write', () => social.open('mail', { to: name }));
+	choice.ariaLabel = `Write to ${name}`;
+	return choice;
 }
 
 export function leave() {

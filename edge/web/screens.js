@@ -70,15 +70,27 @@ export function onSubmit(id, work) {
 
 /** For what cannot be undone: the first click asks, a second one acts. */
 export function sure(element, question, act) {
-	const text = element.textContent;
-	const back = () => { element.textContent = text; };
+	const [text, label] = [element.textContent, element.ariaLabel];
+	const name = (shown, read) => { [element.textContent, element.ariaLabel] = [shown, read]; };
+	const back = () => name(text, label);
 	element.addEventListener('blur', back);
 	element.addEventListener('click', () => {
 		if (element.textContent === question) {
 			back();
 			act();
-		} else element.textContent = question;
+		} else name(question, null);
 	});
+}
+
+/** Arrow keys, Home and End go from tab to tab; select gets the number of the next one. */
+export function arrows(tabs, select) {
+	tabs.forEach((tab, index) => tab.addEventListener('keydown', (event) => {
+		const step = { ArrowRight: index + 1, ArrowLeft: index + tabs.length - 1, Home: 0, End: tabs.length - 1 }[event.key];
+		if (step === undefined) return;
+		event.preventDefault();
+		select(step % tabs.length);
+		tabs[step % tabs.length].focus();
+	}));
 }
 
 /** What went wrong, for people. */

@@ -254,7 +254,7 @@ func TestKeyboard(t *testing.T) {
 	focus(`e.id === 'say-family'`)
 	keys("growl" + kb.Enter)
 	p.heard("family", "growl")
-	for range 4 {
+	for range 6 {
 		shiftTab()
 		var at string
 		p.eval(`return document.activeElement.tagName`, &at)
