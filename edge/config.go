@@ -10,6 +10,7 @@ import (
 
 	"gosper/broker"
 	"gosper/edge/module"
+	"gosper/protocol"
 )
 
 // Listener is one address on which clients connect straight to an event loop.
@@ -68,4 +69,18 @@ type AdoptInfo struct {
 	Leftover    []byte     // bytes of the client that were read behind the handshake; kept until they are handled
 	Welcome     []byte     // content of the first message, a JSON object; nil means the door's own
 	Acquired    bool       // the caller's Engine.Acquire is handed over: the connection has its place already
+	Listening   *Listening // for the events door: what the connection hears; it belongs to the connection from now on
+}
+
+// Listening says what a connection of the events door hears.
+type Listening struct {
+	First    []byte             // sent at once; nil for nothing. A JSON text
+	Refusal  []byte             // sent instead of everything, before the end; nil for a listener that is welcome. A JSON text
+	Code     protocol.CloseCode // ends a listener that is refused, now or later
+	Subjects []string
+	Since    []broker.Position // of each subject: what came after it is sent first. Empty, or a zero one: it begins now
+	Placed   bool              // each message has a member "position" more, and the first one tells where the listener begins
+	// Still returns what to send before the end to a listener that may hear no more, nil to one that may. It is asked at
+	// every ping, off the loop. nil: for ever.
+	Still func() (refusal []byte)
 }

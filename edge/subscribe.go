@@ -28,10 +28,16 @@ var errSubscriptions error = &module.Fault{Status: protocol.StatusTooMuch, Messa
 
 // Subscribe sends messages of subject to this client from now on, after those it missed since the position since: see
 // module.Session. It waits for the loop and the bus: never call it on a loop.
+func (s *Session) Subscribe(ctx context.Context, name string, since broker.Position) (at broker.Position, recovered bool, err error) {
+	return s.Follow(ctx, name, since, nil)
+}
+
+// Follow is Subscribe that calls begin, unless it is nil, on the loop right before the first message, with what it is going
+// to return. begin may write to the client. A subject that is followed already has begun: begin is not called.
 //
 // The session joins the subscribers first, held: what comes live waits. Then the history is read, its messages are sent,
 // and of the held ones those behind it. So there is no hole between the two and nothing comes twice.
-func (s *Session) Subscribe(ctx context.Context, name string, since broker.Position) (at broker.Position, recovered bool, err error) {
+func (s *Session) Follow(ctx context.Context, name string, since broker.Position, begin func(at broker.Position, recovered bool)) (at broker.Position, recovered bool, err error) {
 	h := s.loop.engine.hub
 	sj, err := h.acquire(name)
 	if err != nil {
@@ -67,7 +73,12 @@ func (s *Session) Subscribe(ctx context.Context, name string, since broker.Posit
 		}
 	}
 	if fresh {
-		err = s.await(func() error { return s.catchUp(sj, missed, rec.Top) })
+		err = s.await(func() error {
+			if begin != nil {
+				begin(rec.Top, recovered)
+			}
+			return s.catchUp(sj, missed, rec.Top)
+		})
 	}
 	return rec.Top, recovered, err
 }

@@ -1,25 +1,22 @@
 // Package event tells browsers and services what has changed, so that nobody shows what is no longer true.
 //
 // The messages and the names of their subjects are those of older workflow engines: "events" has one message for every
-// kind of thing that became stale, "engine-settings" the state of the engine's lock. Beside them each message goes to
-// "events.<type>", for listeners that want one kind only.
+// thing that became stale, "engine-settings" the state of the engine's lock. Beside them each message goes to
+// "events.<type>", for listeners that want one type only, and what belongs to an account to "events.user.<account>".
 //
-// Any goroutine may broadcast. A broadcast never blocks and never fails for its caller: what could not be published is
-// counted and logged. Messages of one goroutine keep their order.
+// Any goroutine may broadcast. A broadcast never blocks and never fails for its caller, whatever the bus does: one goroutine
+// publishes what waits, in order. What waits already is not entered again, so a slow bus makes fewer messages, not more.
 package event
 
 import (
-	"encoding/json"
 	"log/slog"
 	"sync"
 	"time"
 
-	vm "github.com/VictoriaMetrics/metrics"
-
 	"gosper/broker"
 )
 
-// Subjects of the bus. A listener of one type uses TypeSubject.
+// Subjects of the bus. A listener of one type uses TypeSubject, one of an account's own things UserSubject.
 const (
 	Subject         = "events"
 	SettingsSubject = "engine-settings"
@@ -40,30 +37,47 @@ func Types() []string { return []string{Processes, ProcessStatusCounts, Subscrip
 // TypeSubject is the subject of the messages about one type.
 func TypeSubject(kind string) string { return Subject + "." + kind }
 
+// UserSubject is the subject of the messages about what belongs to an account.
+func UserSubject(account string) string { return Subject + ".user." + account }
+
 // List is the id that means: the list of them, whichever changed.
 const List = "LIST"
 
 // Options of a Broadcaster. The zero value of a figure means its default.
 type Options struct {
 	Bus      broker.Bus
-	Throttle time.Duration // lists and counts are told at most once in it; default 200 ms
+	Throttle time.Duration // lists, counts and subscriptions are told at most once in it; default 200 ms
 	Keep     broker.Keep   // for listeners that come back; default 1,000 messages of 10 minutes
+	Pending  int           // things that may wait for the bus; default 16,384. Beyond it all of a type is told to be stale
+	Patience time.Duration // the bus may take this time for what was published before the next is; default 1 s
 	Log      *slog.Logger
 }
 
-// Broadcaster publishes events. Its methods may be called from any goroutine and never block.
+// Broadcaster publishes events. Its methods may be called from any goroutine and never block, but for Close. A nil
+// Broadcaster tells nobody.
 type Broadcaster struct {
 	o Options
 
-	mu     sync.Mutex
-	closed bool
-	lists  map[string]*list
+	mu       sync.Mutex
+	closed   bool
+	resting  map[thing]*rest    // told a moment ago
+	queue    []thing            // to be published, in order
+	waiting  map[thing]struct{} // those of queue
+	settings any                // of the engine, when they were told last
+	overflow map[string]bool    // types of which something did not fit into queue
+	ended    chan struct{}      // closed when the publishing goroutine ends; nil while there is none
 }
 
-// list is what was told of one type's list.
-type list struct {
-	timer *time.Timer // runs while nothing more is told
-	again bool        // something changed meanwhile
+// thing is what can be stale. With an owner it is told to the listeners of that account only.
+type thing struct{ kind, id, owner string }
+
+// settingsKind is the state of the lock, which has a subject and a message of its own.
+const settingsKind = "engine-status"
+
+// rest is what happened to a thing since it was told.
+type rest struct {
+	timer *time.Timer
+	again bool // it changed once more
 }
 
 // New returns a broadcaster over a bus, which stays the caller's.
@@ -74,142 +88,127 @@ func New(o Options) *Broadcaster {
 	if o.Keep == (broker.Keep{}) {
 		o.Keep = broker.Keep{Messages: 1000, Age: 10 * time.Minute}
 	}
+	if o.Pending == 0 {
+		o.Pending = 16384
+	}
+	if o.Patience == 0 {
+		o.Patience = time.Second
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Broadcaster{o: o, lists: make(map[string]*list)}
+	return &Broadcaster{o: o, resting: make(map[thing]*rest), waiting: make(map[thing]struct{}), overflow: make(map[string]bool)}
 }
 
-// Close stops what was to be told later. Broadcasts after it do nothing.
-func (b *Broadcaster) Close() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.closed = true
-	for _, l := range b.lists {
-		if l.timer != nil {
-			l.timer.Stop()
+// Process tells that a process has changed: the list of all, which is joined with others of the moment, then this one. owner
+// is the account it belongs to, "" for none.
+func (b *Broadcaster) Process(id, owner string) {
+	b.locked(func() {
+		b.soon(thing{Processes, List, ""})
+		b.tell(thing{Processes, id, ""})
+		if owner != "" {
+			b.soon(thing{Processes, List, owner})
+			b.tell(thing{Processes, id, owner})
 		}
-	}
-}
-
-// Process tells that a process has changed: the list of all, which is joined with others of the moment, then this one.
-func (b *Broadcaster) Process(id string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.list(Processes, List)
-	b.stale(Processes, id)
+	})
 }
 
 // ProcessCounts tells that the numbers of processes by state have changed.
 func (b *Broadcaster) ProcessCounts() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.list(ProcessStatusCounts, "")
+	b.locked(func() { b.soon(thing{kind: ProcessStatusCounts}) })
 }
 
-// Subscription tells that a subscription has changed.
+// Subscription tells that a subscription has changed: the list of all, then this one. Both are joined with others of the
+// moment.
 func (b *Broadcaster) Subscription(id string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.list(Subscriptions, List)
-	b.stale(Subscriptions, id)
+	b.locked(func() {
+		b.soon(thing{Subscriptions, List, ""})
+		b.soon(thing{Subscriptions, id, ""})
+	})
 }
 
-// EngineStatus tells that the engine was locked or unlocked. settings is the new state, as its endpoint answers it.
+// EngineStatus tells that the engine was locked or unlocked. settings is the new state, as its endpoint answers it; it is
+// not changed afterwards.
 func (b *Broadcaster) EngineStatus(settings any) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.publish(SettingsSubject, map[string]any{"engine-status": settings}, broker.Keep{})
-	b.stale(EngineStatus, "")
+	b.locked(func() {
+		b.settings = settings
+		b.tell(thing{kind: settingsKind})
+		b.tell(thing{kind: EngineStatus})
+	})
 }
 
 // Invalidate tells that something of any type has changed; id "" means all of the type, List its list. It is for services:
-// nothing is joined.
+// nothing is held back.
 func (b *Broadcaster) Invalidate(kind, id string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.stale(kind, id)
+	b.locked(func() { b.tell(thing{kind, id, ""}) })
 }
 
-// list tells of a list at once, and then at most once in Throttle. REQUIRES: mu is held.
-func (b *Broadcaster) list(kind, id string) {
-	l := b.lists[kind]
-	if l == nil {
-		l = new(list)
-		b.lists[kind] = l
+// Everything tells that all of each type may have changed. It is for a start: a crash may have come between a change and
+// its news.
+func (b *Broadcaster) Everything() {
+	for _, kind := range Types() {
+		b.Invalidate(kind, "")
 	}
-	if l.timer != nil {
-		l.again = true
+}
+
+func (b *Broadcaster) locked(tell func()) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		tell()
+	}
+}
+
+// soon tells of a thing at once, and then at most once in Throttle. REQUIRES: mu is held.
+func (b *Broadcaster) soon(t thing) {
+	if r := b.resting[t]; r != nil {
+		r.again = true
 		joined.Inc()
 		return
 	}
-	if b.closed {
-		return
-	}
-	b.stale(kind, id)
-	l.timer = time.AfterFunc(b.o.Throttle, func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		l.timer = nil
-		if l.again && !b.closed {
-			l.again = false
-			b.list(kind, id)
+	b.tell(t)
+	b.resting[t] = &rest{timer: time.AfterFunc(b.o.Throttle, func() { b.rested(t) })}
+}
+
+// rested tells of what changed again while it rested.
+func (b *Broadcaster) rested(t thing) {
+	b.locked(func() {
+		again := b.resting[t].again
+		delete(b.resting, t)
+		if again {
+			b.soon(t)
 		}
 	})
 }
 
-// invalidate is the message about something stale.
-type invalidate struct {
-	Name  string `json:"name"`
-	Value value  `json:"value"`
-}
+// closeTime bounds how long Close waits for the bus.
+const closeTime = 5 * time.Second
 
-type value struct {
-	Type string `json:"type"`
-	ID   string `json:"id,omitempty"`
-}
-
-// stale publishes that something is. REQUIRES: mu is held, which keeps the order.
-func (b *Broadcaster) stale(kind, id string) {
-	m := invalidate{"invalidateCache", value{kind, id}}
-	b.publish(Subject, m, b.o.Keep)
-	b.publish(TypeSubject(kind), m, b.o.Keep)
-}
-
-// publish never fails for its caller. REQUIRES: mu is held.
-func (b *Broadcaster) publish(subject string, message any, keep broker.Keep) {
-	if b.closed {
+// Close publishes what was to be told later and waits a bounded time for the bus to take it. Broadcasts after it do nothing.
+func (b *Broadcaster) Close() {
+	if b == nil {
 		return
 	}
-	data, err := json.Marshal(message)
-	if err != nil {
-		b.lost(subject, err)
-		return
-	}
-	sent.Inc()
-	b.o.Bus.Publish(subject, data, keep, func(_ broker.Position, err error) {
-		if err != nil {
-			b.lost(subject, err)
+	b.mu.Lock()
+	for t, r := range b.resting {
+		r.timer.Stop()
+		if r.again && !b.closed {
+			b.tell(t)
 		}
-	})
-}
-
-func (b *Broadcaster) lost(subject string, err error) {
-	lost.Inc()
-	b.o.Log.Warn("event: a message was not published", "subject", subject, "error", err)
-}
-
-var (
-	sent   = vm.NewCounter("gosper_event_sent_total")
-	joined = vm.NewCounter("gosper_event_joined_total")
-	lost   = vm.NewCounter("gosper_event_lost_total")
-)
-
-// Metrics lists the metric families of this package. The slice is the caller's own.
-func Metrics() []broker.Metric {
-	return []broker.Metric{
-		{Name: "gosper_event_sent_total", Help: "Events published, each once for everybody and once for its type."},
-		{Name: "gosper_event_joined_total", Help: "Changes of a list that were told together with another."},
-		{Name: "gosper_event_lost_total", Help: "Events that could not be published."},
+	}
+	clear(b.resting)
+	b.closed = true
+	ended := b.ended
+	b.mu.Unlock()
+	if ended == nil {
+		return
+	}
+	select {
+	case <-ended:
+	case <-time.After(closeTime):
+		b.o.Log.Warn("event: the bus did not take the last messages")
 	}
 }

@@ -49,6 +49,11 @@ type done struct {
 
 var settingName = apidoc.Param{Name: "name", Doc: "name of a file without .json", Example: "world_map"}
 
+// listenQuery are the wishes of a listener to events.
+var listenQuery = []apidoc.Param{{Name: "types", Doc: "only these, comma-separated: processes, processStatusCounts, subscriptions, engineStatus, or those of your services", Example: "processes"},
+	{Name: "positions", Doc: "1: each message tells its position, and the first one, begin, where the listener begins", Example: "1"},
+	{Name: "since", Doc: "epoch.offset, one for each type: what came after them comes first", Example: "1.17"}}
+
 // publicEndpoints describes the public site.
 func publicEndpoints() []apidoc.Endpoint {
 	return []apidoc.Endpoint{
@@ -56,9 +61,8 @@ func publicEndpoints() []apidoc.Endpoint {
 		{Method: "GET", Path: "/ws", Group: groupSite, Open: true, Code: 101, Errors: []int{400, 403, 426, 503},
 			Doc: "The websocket handshake, with the subprotocol gosper.v1, gosper.line.v1 or none. See the AsyncAPI document for what follows."},
 		{Method: "GET", Path: "/api/ws/events", Group: groupEvents, Open: true, Code: 101, Errors: []int{400, 403, 426, 503},
-			Query: []apidoc.Param{{Name: "types", Doc: "only these, comma-separated: processes, processStatusCounts, subscriptions, engineStatus", Example: "processes"},
-				{Name: "positions", Doc: "1: each message tells its position", Example: "1"}, {Name: "since", Doc: "epoch.offset: what came after it comes first", Example: "1.17"}},
-			Doc: "A websocket that tells what has become stale. The subprotocols are base64.bearer.token and the token; __ping__ is answered by __pong__."},
+			Query: append(listenQuery, apidoc.Param{Name: "mine", Doc: "1: only what belongs to the account of the token", Example: "1"}),
+			Doc:   "A websocket that tells what has become stale. The subprotocols are base64.bearer.token and the token; __ping__ is answered by __pong__."},
 		{Method: "GET", Path: "/api/settings/ws-status/", Group: groupEvents, Open: true, Code: 101, Errors: []int{400, 403, 426, 503},
 			Query: []apidoc.Param{{Name: "token", Doc: "a token", Required: true}}, Doc: "For older pages: a websocket that tells the state of the engine's lock."},
 		{Method: "GET", Path: "/api/processes/all/", Group: groupEvents, Open: true, Code: 101, Errors: []int{400, 403, 426, 503},
@@ -238,6 +242,8 @@ func engineEndpoints() []apidoc.Endpoint {
 		{Method: "DELETE", Path: "/api/processes/{id}", Group: groupEngine, Part: id, Code: 204, Doc: "Forgets a chain that has ended.", Errors: []int{404, 409, 503}},
 		{Method: "PUT", Path: "/api/processes/{id}/resume", Group: groupEngine, Part: id, Code: 204, Doc: "Runs a failed chain again from what was not completed.", Errors: []int{404, 409, 503}},
 		{Method: "PUT", Path: "/api/processes/{id}/abort", Group: groupEngine, Part: id, Code: 204, Doc: "Ends a chain.", Errors: []int{404, 409, 503}},
+		{Method: "GET", Path: "/api/ws/events", Group: groupEvents, Code: 101, Errors: []int{400, 403, 426, 503}, Query: listenQuery,
+			Doc: "A websocket that tells what has become stale, as at the public port. Pages give the token as second subprotocol, behind base64.bearer.token."},
 		{Method: "POST", Path: "/api/events", Group: groupEvents, Code: 204, Doc: "Tells listeners of the events door that something is stale.", Body: apidoc.Type[eventIn](), Example: `{"type":"orders","id":"7"}`, Errors: []int{400}},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/valyala/fasthttp"
@@ -44,9 +45,7 @@ func (s *Server) lockEngine(ctx *fasthttp.RequestCtx) {
 		s.failChain(ctx, err)
 		return
 	}
-	settings := s.config.Chains.Settings()
-	s.config.Events.EngineStatus(settings)
-	answer(ctx, settings)
+	answer(ctx, s.config.Chains.Settings())
 }
 
 // workerStatus answers GET /api/settings/worker-status.
@@ -99,7 +98,7 @@ func (s *Server) listProcesses(ctx *fasthttp.RequestCtx) {
 	}
 	tag := fmt.Sprintf(`W/"%08x"`, sum.Sum32())
 	ctx.Response.Header.Set("ETag", tag)
-	if string(ctx.Request.Header.Peek("If-None-Match")) == tag {
+	if matches(string(ctx.Request.Header.Peek("If-None-Match")), strings.TrimPrefix(tag, "W/")) {
 		ctx.SetStatusCode(fasthttp.StatusNotModified)
 		return
 	}
@@ -222,7 +221,7 @@ func (s *Server) resumeProcess(ctx *fasthttp.RequestCtx) {
 	s.order(ctx, func(e *chain.Engine) error {
 		work, cancel := serviceContext()
 		defer cancel()
-		s.config.Events.ProcessCounts()
+		s.config.Events.ProcessCounts() // first, as older engines do; the engine tells again when it has happened
 		_, err := e.Resume(work, partOf(ctx))
 		return err
 	})
@@ -256,7 +255,6 @@ func (s *Server) order(ctx *fasthttp.RequestCtx, run func(*chain.Engine) error) 
 		s.failChain(ctx, err)
 		return
 	}
-	s.config.Events.ProcessCounts()
 	ctx.SetStatusCode(fasthttp.StatusNoContent)
 }
 
@@ -272,7 +270,6 @@ func (s *Server) resumeAll(ctx *fasthttp.RequestCtx) {
 		s.failChain(ctx, err)
 		return
 	}
-	s.config.Events.ProcessCounts()
 	answer(ctx, resumedOut{n})
 }
 

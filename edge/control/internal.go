@@ -84,6 +84,7 @@ var endpoints = map[string]endpoint{
 	"/api/processes/{id}/resume":   {"PUT", false, (*Server).resumeProcess},
 	"/api/processes/{id}/abort":    {"PUT", false, (*Server).abortProcess},
 	"/api/events":                  {"POST", false, (*Server).publishEvent},
+	"/api/ws/events":               {"GET", false, (*Server).listenInside},
 
 	"/debug/pprof/":             {"GET", false, profile},
 	"/debug/pprof/{profile...}": {"GET", false, profile},
@@ -105,28 +106,53 @@ func (s *Server) serveInternal(ctx *fasthttp.RequestCtx) {
 
 func profile(_ *Server, ctx *fasthttp.RequestCtx) { pprofhandler.PprofHandler(ctx) }
 
-// trusted answers whoever may not use the internal server, and returns false then. With a token, the token decides.
-// Without one the server listens on loopback only; a browser on this machine must not be made to use it by a foreign
-// page, so requests that come from pages, or ask for another host, are refused.
+// trusted answers whoever may not use the internal server, and returns false then. With a token, the token decides. Without
+// one the server listens on loopback only, and every program of this machine may use it. A browser of this machine must not
+// be made to use it by a foreign page: of requests that come from pages only those of the server's own page are taken.
 func (s *Server) trusted(ctx *fasthttp.RequestCtx, open bool) bool {
-	if open {
-		return true
-	}
 	h := &ctx.Request.Header
-	if s.config.Token != "" {
-		token, ok := bearer(h)
-		if ok && sameSecret(token, s.config.Token) {
-			return true
-		}
-		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
-		fail(ctx, fasthttp.StatusUnauthorized, protocol.StatusInvalidToken, "bearer token is needed")
-		return false
-	}
-	if len(h.Peek("Origin")) > 0 || len(h.Peek("Sec-Fetch-Site")) > 0 && string(h.Peek("Sec-Fetch-Site")) != "none" || !loopbackHost(string(h.Host())) {
+	switch {
+	case open:
+		return true
+	case s.config.Token == "" && (fromProgram(h) || fromOwnPage(h)):
+		return true
+	case s.config.Token == "":
 		fail(ctx, fasthttp.StatusForbidden, protocol.StatusRefused, "not for web pages")
 		return false
+	case sameSecret(operatorToken(h), s.config.Token):
+		return true
 	}
-	return true
+	ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
+	fail(ctx, fasthttp.StatusUnauthorized, protocol.StatusInvalidToken, "bearer token is needed")
+	return false
+}
+
+// fromProgram says whether a request is none of a page: pages cannot leave these headers out. A browser sends the second
+// one as "none" when its user types an address. A foreign page that gave its own name the address of this machine still
+// asks for that name.
+func fromProgram(h *fasthttp.RequestHeader) bool {
+	site := h.PeekAll("Sec-Fetch-Site")
+	return loopbackHost(string(h.Host())) && len(h.PeekAll("Origin")) == 0 && (len(site) == 0 || len(site) == 1 && string(site[0]) == "none")
+}
+
+// fromOwnPage says whether a request comes from a page of this very server, at a loopback address. Browsers name the origin
+// with every request that changes something and with every websocket, and say themselves that it is the same with others;
+// pages can change neither.
+func fromOwnPage(h *fasthttp.RequestHeader) bool {
+	host, origin, site := string(h.Host()), h.PeekAll("Origin"), h.PeekAll("Sec-Fetch-Site")
+	if !loopbackHost(host) || len(origin) > 1 || len(site) > 1 || len(origin)+len(site) == 0 {
+		return false
+	}
+	return (len(origin) == 0 || string(origin[0]) == "http://"+host) && (len(site) == 0 || string(site[0]) == "same-origin")
+}
+
+// operatorToken returns the token of a request, of a websocket's page the one that it offers as subprotocol; "" for none.
+func operatorToken(h *fasthttp.RequestHeader) string {
+	if token, ok := bearer(h); ok {
+		return token
+	}
+	token, _ := offeredToken(h)
+	return token
 }
 
 // sameSecret compares in a time that tells nothing about where two texts differ or how long they are.

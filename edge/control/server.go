@@ -84,8 +84,8 @@ type Config struct {
 	PublicSettings []string
 	Room           Room                                 // counts public connections
 	Adopt          func(net.Conn, edge.AdoptInfo) error // takes a websocket and its place in Room over; not when it fails
-	// Listen takes a connection of the events door over, as Adopt does.
-	Listen     func(net.Conn, edge.AdoptInfo, Listener) error
+	// Listen takes a connection of the events door over, with its Listening, as Adopt does.
+	Listen     func(net.Conn, edge.AdoptInfo) error
 	Events     *event.Broadcaster // tells what the endpoints of the engine change
 	EventsOpen bool               // anybody may listen to events, without a token
 	Ready      func() error       // why the node cannot take clients; nil when it can

@@ -29,11 +29,12 @@ type refusal struct {
 
 // upgrade answers GET /ws.
 func (s *Server) upgrade(ctx *fasthttp.RequestCtx) {
-	s.shake(ctx, chooseSubprotocol(ctx.Request.Header.PeekAll("Sec-WebSocket-Protocol")), s.config.Adopt)
+	s.shake(ctx, chooseSubprotocol(ctx.Request.Header.PeekAll("Sec-WebSocket-Protocol")), s.config.Origins, s.config.Adopt)
 }
 
-// shake checks a handshake strictly, answers 101 and hands the socket to an event loop by adopt.
-func (s *Server) shake(ctx *fasthttp.RequestCtx, subprotocol string, adopt func(net.Conn, edge.AdoptInfo) error) {
+// shake checks a handshake strictly, answers 101 and hands the socket to an event loop by adopt. origins are those of pages
+// that may come, none: those of the same host.
+func (s *Server) shake(ctx *fasthttp.RequestCtx, subprotocol string, origins []string, adopt func(net.Conn, edge.AdoptInfo) error) {
 	if s.draining.Load() {
 		ctx.Response.Header.Set("Retry-After", "1")
 		ctx.SetConnectionClose()
@@ -41,7 +42,7 @@ func (s *Server) shake(ctx *fasthttp.RequestCtx, subprotocol string, adopt func(
 		return
 	}
 	h := &ctx.Request.Header
-	if r := checkUpgrade(h, s.config.Origins); r != nil {
+	if r := checkUpgrade(h, origins); r != nil {
 		if r.status == fasthttp.StatusUpgradeRequired {
 			setExact(&ctx.Response.Header, "Sec-WebSocket-Version", "13")
 		}
@@ -114,7 +115,7 @@ func leftover(c net.Conn) []byte {
 			break
 		}
 	}
-	c.SetReadDeadline(time.Time{}) // fails only on a dead socket, which the loop notices
+	_ = c.SetReadDeadline(time.Time{}) // fails only on a dead socket, which the loop notices
 	return rest
 }
 

@@ -7,17 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"time"
 
 	"gosper/broker/chain"
 	"gosper/broker/chain/target"
-	"gosper/broker/event"
-	"gosper/edge"
 	"gosper/edge/config"
-	"gosper/edge/control"
-	"gosper/edge/door/websocket"
 )
 
 // ChainOptions are those of work chains. What they may call is said in the config file "services".
@@ -84,7 +79,6 @@ func (n *Node) openChains(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("chain-ca: %w", err)
 	}
-	n.events = event.New(event.Options{Bus: n.db.Bus(), Log: n.log})
 	services := config.Bind(n.config, "services", target.Services{}, (*target.Services).Check)
 	n.gateway = target.New(target.Options{
 		Services: func() *target.Services { s := services.Get(); return &s },
@@ -92,6 +86,7 @@ func (n *Node) openChains(ctx context.Context) error {
 	n.chains, err = chain.Open(ctx, chain.EngineOptions{
 		Store: n.db.Store(), Queue: n.db.Queue(), Executor: n.gateway,
 		Changed:   n.chainMoved,
+		Locked:    func(s chain.Settings) { n.events.EngineStatus(s) },
 		Completed: func(ctx context.Context, s chain.Status) error { return n.table.ChainCompleted(ctx, s) },
 		Limits:    chain.Limits{Lax: o.Lax}, Active: o.Active, Memory: o.Memory, Steps: o.Steps, Keep: o.Keep, Timeout: o.Timeout,
 		Attempts: o.Attempts, Deadline: o.Deadline, Log: n.log})
@@ -99,20 +94,6 @@ func (n *Node) openChains(ctx context.Context) error {
 		return fmt.Errorf("work chains: %w", err)
 	}
 	return nil
-}
-
-// chainMoved tells listeners of a chain that has moved: its list, itself, and of its begin and end the numbers too.
-func (n *Node) chainMoved(ev chain.Event) {
-	n.events.Process(ev.Hash)
-	if ev.Order < 0 {
-		n.events.ProcessCounts()
-	}
-}
-
-// listen hands a connection of the events door to the engine.
-func (n *Node) listen(c net.Conn, info edge.AdoptInfo, l control.Listener) error {
-	return n.engine.Adopt(c, websocket.NewEvents(websocket.EventsOptions{First: l.First, Refusal: l.Refusal, Code: l.Code,
-		Subjects: l.Subjects, Since: l.Since, Placed: l.Placed, Log: n.log}), info)
 }
 
 // closeChains ends calls under way: they are made again after the next start.
@@ -123,9 +104,7 @@ func (n *Node) closeChains() {
 	if n.gateway != nil {
 		n.gateway.Close()
 	}
-	if n.events != nil {
-		n.events.Close()
-	}
+	n.events.Close()
 }
 
 // secrets are those of services, by name.

@@ -49,8 +49,10 @@ type Node struct {
 	gateway *target.Gateway
 	chains  *chain.Engine
 	events  *event.Broadcaster
-	work    work
-	chatLog *module.ChatLog // nil: none is kept
+	// listeners is the door of those who hear events.
+	listeners *websocket.Events
+	work      work
+	chatLog   *module.ChatLog // nil: none is kept
 
 	drainOnce sync.Once
 	drainAsk  chan struct{}
@@ -70,7 +72,7 @@ func Start(ctx context.Context, o Options, log *slog.Logger) (*Node, error) {
 	n := &Node{options: o, log: log, drainAsk: make(chan struct{})}
 	startGames := func() error { return n.startGames(ctx) }
 	openChains := func() error { return n.openChains(ctx) }
-	for _, step := range []func() error{n.openStore, n.openConfig, n.openPost, startGames, openChains, n.startTable, n.startWork, n.openChatLog, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
+	for _, step := range []func() error{n.openStore, n.openConfig, n.openPost, n.openEvents, startGames, openChains, n.startTable, n.startWork, n.openChatLog, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}

@@ -2,7 +2,6 @@ package websocket
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"time"
 
@@ -13,25 +12,15 @@ import (
 )
 
 // Events is the door of listeners to events: browsers that want to know what has become stale. It sends messages of the
-// bus as they are, answers __ping__, and takes nothing else. Each connection has its own, made after its handshake.
+// bus as they are, answers __ping__, and takes nothing else. It has no state of connections: one serves all. What each one
+// hears comes with it, in AdoptInfo.Listening.
 type Events struct {
 	Door
-	EventsOptions
+	log *slog.Logger
 }
 
-// EventsOptions say what one connection hears.
-type EventsOptions struct {
-	First    []byte             // sent at once; nil for nothing. A JSON text
-	Refusal  []byte             // sent instead of everything, before the end; nil for a connection that is welcome. A JSON text
-	Code     protocol.CloseCode // with a Refusal
-	Subjects []string
-	Since    broker.Position // of a single subject: what came after it is sent first; the zero value begins now
-	Placed   bool            // each message has a member "position" more
-	Log      *slog.Logger
-}
-
-// NewEvents returns the door of one connection.
-func NewEvents(o EventsOptions) *Events { return &Events{EventsOptions: o} }
+// NewEvents returns an events door.
+func NewEvents(log *slog.Logger) *Events { return &Events{log: log} }
 
 // Name returns "events".
 func (*Events) Name() string { return "events" }
@@ -49,58 +38,92 @@ const shutdown = `"Shutting down"`
 const followTime = 10 * time.Second
 
 // Open subscribes the connection, or tells it why not.
-func (d *Events) Open(s *edge.Session, _ *edge.AdoptInfo) {
-	st := &state{text: d.heard}
+func (d *Events) Open(s *edge.Session, info *edge.AdoptInfo) {
+	l := info.Listening
+	st := &state{text: heard, listening: l}
 	st.frames.Server = true
 	st.frames.Max = s.Limits().MessageBytes
 	s.State = st
 	s.Trust() // the handshake has checked whom it may
-	if d.Refusal != nil {
-		textFrame(s, d.Refusal)
-		s.End(d.Code, "refused")
+	if l.Refusal != nil {
+		textFrame(s, l.Refusal)
+		s.End(l.Code, "refused")
 		return
 	}
 	s.SetFormat(edge.FormatText)
-	if d.Placed {
+	if l.Placed {
 		s.SetFormat(edge.FormatTextPlaced)
 	}
-	if d.First != nil {
-		textFrame(s, d.First)
+	if l.First != nil {
+		textFrame(s, l.First)
 	}
-	go d.follow(s)
+	go d.follow(s, l)
 }
 
 // follow subscribes to everything, off the loop. A listener that cannot hear is let go: it comes back and tries again.
-func (d *Events) follow(s *edge.Session) {
+func (d *Events) follow(s *edge.Session, l *edge.Listening) {
 	ctx, cancel := context.WithTimeout(context.Background(), followTime)
 	defer cancel()
-	for _, subject := range d.Subjects {
-		_, recovered, err := s.Subscribe(ctx, subject, d.Since)
+	for i, subject := range l.Subjects {
+		var since broker.Position
+		if i < len(l.Since) {
+			since = l.Since[i]
+		}
+		_, _, err := s.Follow(ctx, subject, since, func(at broker.Position, recovered bool) {
+			if l.Placed && (since == (broker.Position{}) || !recovered) {
+				textFrame(s, begin(subject, at, recovered))
+			}
+		})
 		if err != nil {
-			d.Log.Warn("events: a listener could not subscribe", "subject", subject, "error", err)
+			d.log.Warn("events: a listener could not subscribe", "subject", subject, "error", err)
 			s.Close(protocol.CloseRestart)
 			return
-		}
-		if !recovered {
-			s.Post(func() { textFrame(s, missed(subject)) })
 		}
 	}
 }
 
-// missed is the message to a listener that came back too late: everything may be stale.
-func missed(subject string) []byte {
-	b, _ := json.Marshal(map[string]any{"name": "gap", "value": map[string]string{"subject": subject}}) // texts cannot fail
-	return b
+// begin is the first message about a subject to a listener that wants positions: where it begins. Without recovered it has
+// missed something, so everything may be stale.
+func begin(subject string, at broker.Position, recovered bool) []byte {
+	message := `{"name":"begin","value":{"recovered":false}}`
+	if recovered {
+		message = `{"name":"begin","value":{"recovered":true}}`
+	}
+	return protocol.AppendPlaced(nil, []byte(message), subject, at.Epoch, at.Offset)
 }
 
 // heard handles a text message.
-func (*Events) heard(s *edge.Session, text []byte) {
+func heard(s *edge.Session, text []byte) {
 	if string(text) == eventsPing {
 		s.Count(edge.FramePing, 1)
+		if !s.TakeControl() {
+			s.End(protocol.CloseRate, "control_rate")
+			return
+		}
 		textFrame(s, []byte(eventsPong))
 		return
 	}
 	s.Count(edge.FrameIgnored, 1)
+}
+
+// Beat sends a ping, and has it asked whether the listener still may listen: tokens end.
+func (d *Events) Beat(s *edge.Session) {
+	d.Door.Beat(s)
+	if l := s.State.(*state).listening; l.Still != nil {
+		go ask(s, l)
+	}
+}
+
+// ask ends a listener that may hear no more.
+func ask(s *edge.Session, l *edge.Listening) {
+	if refusal := l.Still(); refusal != nil {
+		s.Post(func() {
+			if !s.Closing() {
+				textFrame(s, refusal)
+				s.End(l.Code, "expired")
+			}
+		})
+	}
 }
 
 // Reply does nothing: there are no calls.
@@ -108,7 +131,7 @@ func (*Events) Reply(*edge.Session, *edge.Request, *module.Reply) {}
 
 // Goodbye sends the close frame, and before it what older clients look for when the node goes.
 func (d *Events) Goodbye(s *edge.Session, code protocol.CloseCode) (answered bool) {
-	if code == protocol.CloseGoingAway {
+	if st := s.State.(*state); code == protocol.CloseGoingAway && !st.farewell { // not when the client said it first
 		textFrame(s, []byte(shutdown))
 	}
 	return d.Door.Goodbye(s, code)

@@ -33,6 +33,8 @@ type state struct {
 	lines    bool                               // speaks command lines
 	farewell bool                               // the peer has closed too
 	text     func(s *edge.Session, text []byte) // takes text messages of a door that speaks neither lines nor envelopes
+
+	listening *edge.Listening // of the events door
 }
 
 // Name returns "ws".
