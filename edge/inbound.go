@@ -1,6 +1,10 @@
 package edge
 
-import "gosper/protocol"
+import (
+	"errors"
+
+	"gosper/protocol"
+)
 
 // receive takes bytes from the socket. b is the loop's read buffer: it may be changed and is gone when receive returns.
 func (s *Session) receive(b []byte) {
@@ -138,7 +142,7 @@ func (s *Session) receiveTLS(b []byte) {
 			s.read(l.plain[:n])
 			s.Flush()
 		}
-		if err == errWouldBlock || n == 0 && err == nil {
+		if errors.Is(err, errWouldBlock) || n == 0 && err == nil {
 			break
 		}
 		if err != nil {

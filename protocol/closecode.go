@@ -9,6 +9,7 @@ import (
 // 00000CLOSE; every other door only counts it. Codes below 4000 are those of RFC 6455, section 7.4.
 type CloseCode uint16
 
+// Close codes of RFC 6455, and our own from 4000.
 const (
 	CloseNormal      CloseCode = 1000
 	CloseGoingAway   CloseCode = 1001

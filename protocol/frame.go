@@ -5,6 +5,7 @@ import "encoding/binary"
 // Opcode is the kind of a websocket frame (RFC 6455, section 5.2).
 type Opcode uint8
 
+// Opcodes of RFC 6455, section 5.2.
 const (
 	OpContinuation Opcode = 0x0
 	OpText         Opcode = 0x1
@@ -20,6 +21,7 @@ func (op Opcode) Control() bool { return op&8 != 0 }
 
 func (op Opcode) known() bool { return op <= OpBinary || op >= OpClose && op <= OpPong }
 
+// Sizes of RFC 6455, section 5, in bytes.
 const (
 	MaxControl     = 125       // longest payload of a control frame, in bytes (section 5.5)
 	MaxCloseReason = 123       // longest reason in a close frame: MaxControl less the two bytes of the code

@@ -8,6 +8,7 @@ import (
 // GridKind is the kind of a binary grid frame.
 type GridKind uint8
 
+// Kinds of frames.
 const (
 	GridSnapshot GridKind = 1 // the whole grid
 	GridDelta    GridKind = 2 // what changed, against the generation before the last
@@ -18,6 +19,7 @@ const (
 // GridFlags say what the payload of a grid frame holds beside live cells.
 type GridFlags uint8
 
+// Flags of frames.
 const (
 	GridOwners  GridFlags = 1 << 0 // owners of cells
 	GridBlended GridFlags = 1 << 1 // blended colours

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 )
 
+// Longest names.
 const (
 	MaxName        = 32 // longest name of a world, family, player id or game, in bytes
 	MaxDisplayName = 32 // longest display name, in characters (so at most 128 bytes)

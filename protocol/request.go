@@ -2,6 +2,7 @@ package protocol
 
 import "errors"
 
+// Longest texts of an envelope, in bytes.
 const (
 	MaxRoute      = 128 // longest route of a request in bytes
 	MaxClientCode = 128 // longest clientCode of a request in bytes

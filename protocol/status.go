@@ -6,6 +6,7 @@ import "strconv"
 // belong to single functions of the gate list, except 10, 11 and 12.
 type Status int
 
+// Statuses.
 const (
 	StatusOK Status = 0
 

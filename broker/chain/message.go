@@ -42,6 +42,7 @@ type Response struct {
 // OnFailure says what a failed item means for its chain.
 type OnFailure string
 
+// What a failed item can mean.
 const (
 	Stop       OnFailure = "stop"       // the default: later orders are skipped
 	Continue   OnFailure = "continue"   // as if it had not failed

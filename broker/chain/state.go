@@ -9,6 +9,7 @@ import (
 // State is where a chain or an item stands. The words are those that clients of older workflow engines know.
 type State string
 
+// States of chains and items.
 const (
 	Created          State = "created"           // taken, nothing begun: the engine is locked
 	Running          State = "running"           // of an item: its call is under way

@@ -45,7 +45,7 @@ func NewQueue(o broker.QueueOptions) *Queue {
 // do runs fn with the lock and the time, then gives the answers that came up.
 func (q *Queue) do(fn func(now time.Time) error) error {
 	q.mu.Lock()
-	err := error(broker.ErrClosed)
+	err := broker.ErrClosed
 	if !q.closed {
 		now := time.Now()
 		err = fn(now)

@@ -13,7 +13,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"gosper/broker"
-	"gosper/broker/fanout"
 )
 
 // reopen closes db and opens its folder again.
@@ -284,7 +283,7 @@ func TestHistoryBounds(t *testing.T) {
 	loaded, oldest := db.bus.topics.Len(), db.bus.topics.Oldest()
 	db.bus.mu.RUnlock()
 	if loaded == 0 || loaded == subjects {
-		t.Errorf("%d subjects of %d are loaded (oldest %+v)", loaded, subjects, (*fanout.Topic)(oldest))
+		t.Errorf("%d subjects of %d are loaded (oldest %+v)", loaded, subjects, oldest)
 	}
 }
 

@@ -223,7 +223,7 @@ func newScreen(std stdio) (s *screen, restore func(), err error) {
 		io.Reader
 		io.Writer
 	}{in, std.out}
-	return &screen{term: term.NewTerminal(both, "> ")}, func() { term.Restore(int(in.Fd()), old) }, nil
+	return &screen{term: term.NewTerminal(both, "> ")}, func() { _ = term.Restore(int(in.Fd()), old) }, nil
 }
 
 // print shows one line; "" shows nothing.
@@ -252,7 +252,7 @@ func (s *screen) read(lines chan<- string) error {
 		if line != "" {
 			lines <- line
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {

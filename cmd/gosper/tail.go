@@ -61,7 +61,9 @@ func follow(stream io.Reader, out io.Writer, asJSON bool) error {
 		line, err := in.ReadBytes('\n')
 		if len(line) > 1 {
 			if asJSON {
-				out.Write(line)
+				if _, err := out.Write(line); err != nil {
+					return err
+				}
 			} else if err := printTail(out, line); err != nil {
 				return err
 			}

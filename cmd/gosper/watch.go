@@ -190,7 +190,7 @@ func (s *show) picture(f *client.Follower) {
 	b := append([]byte(nil), "\x1b[H"...)
 	b = appendPicture(b, g, cols, rows-1, s.colour(g))
 	b = append(append(b, line[:min(len(line), cols)]...), "\x1b[K\x1b[J"...)
-	s.out.Write(b)
+	_, _ = s.out.Write(b) // a terminal that is gone ends the program by a signal
 }
 
 // noColour is what a cell has when the terminal's own colour is meant.

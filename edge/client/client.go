@@ -48,6 +48,7 @@ type Gap struct {
 // State is what a connection is doing.
 type State uint8
 
+// States of a client.
 const (
 	Connected    State = iota // ready for calls; after a break everything was resumed
 	Disconnected              // the link broke; the client tries to come back

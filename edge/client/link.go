@@ -51,7 +51,7 @@ func (c *Client) connect(ctx context.Context) (*link, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	conn, first, err := c.target.handshake(ctx, conn, c.opts.Origin)
 	if !stop() && err == nil {
 		err = ctx.Err()
@@ -109,7 +109,7 @@ func (l *link) read() error {
 		if cap(buf)-len(buf) < 2048 {
 			buf = append(make([]byte, 0, 2*cap(buf)), buf...)
 		}
-		l.conn.SetReadDeadline(time.Now().Add(missedHeartbeats * l.client.opts.Heartbeat))
+		_ = l.conn.SetReadDeadline(time.Now().Add(missedHeartbeats * l.client.opts.Heartbeat))
 		m, err := l.conn.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+m]
 		if err != nil && m == 0 {
@@ -310,7 +310,7 @@ func (l *link) registerLine(ctx context.Context, nonce string) error {
 func (l *link) write(b []byte) {
 	l.wmu.Lock()
 	defer l.wmu.Unlock()
-	l.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_ = l.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	if _, err := l.conn.Write(b); err != nil {
 		l.conn.Close()
 	}

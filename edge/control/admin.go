@@ -172,7 +172,7 @@ func (t *tailer) run(w *bufio.Writer) {
 				return
 			}
 		case <-beat.C:
-			w.WriteByte('\n') // flush tells whether it worked
+			_ = w.WriteByte('\n') // flush tells whether it worked
 		case <-t.server.closed:
 			return
 		}
@@ -190,7 +190,7 @@ func (t *tailer) write(w *bufio.Writer, m *broker.Message) bool {
 		if err != nil {
 			return false
 		}
-		w.Write(append(b, '\n')) // flush tells whether it worked
+		_, _ = w.Write(append(b, '\n')) // flush tells whether it worked
 		select {
 		case m = <-t.queue:
 		default:

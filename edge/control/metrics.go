@@ -46,7 +46,7 @@ func describe(w io.Writer, samples []byte, families map[string]Metric) {
 		}
 		out.Write(line)
 	}
-	w.Write(out.Bytes()) // a response in memory: cannot fail
+	_, _ = w.Write(out.Bytes()) // a response in memory: cannot fail
 }
 
 // familyOf returns the family of a sample line; false when it is not described.

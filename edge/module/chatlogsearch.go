@@ -103,12 +103,14 @@ func (l *ChatLog) search(ctx context.Context, ok func(*head) bool) (uint64, erro
 	if err != nil {
 		return 0, err
 	}
-	low, high := uint64(1), end
-	if first, there, err := l.entry(ctx, 1); err != nil || !there {
+	first, there, err := l.entry(ctx, 1)
+	switch {
+	case err != nil || !there:
 		return end, err
-	} else if low = first.seq; ok(&first) {
-		return low, nil
+	case ok(&first):
+		return first.seq, nil
 	}
+	low, high := first.seq, end
 	for low < high {
 		mid := low + (high-low)/2
 		h, there, err := l.entry(ctx, mid)

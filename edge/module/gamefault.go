@@ -81,7 +81,7 @@ func gameFault(err error) *Fault {
 	for _, s := range gameStatuses {
 		if errors.Is(err, s.err) {
 			message := err.Error()
-			if s.err == grid.ErrBudget {
+			if errors.Is(s.err, grid.ErrBudget) {
 				message += ": make the grid smaller, or without owners and colours"
 			}
 			return &Fault{Status: s.status, Message: message, Data: refusalOf(err)}

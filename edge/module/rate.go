@@ -9,6 +9,7 @@ import (
 // Class is a rate class: how often one caller may call its functions.
 type Class uint8
 
+// Classes of functions.
 const (
 	ClassRead  Class = iota // cheap reads
 	ClassWrite              // writes of records

@@ -13,6 +13,7 @@ import (
 // Need is what a call must bring before its function runs. Needs are checked in the order of the constants.
 type Need uint8
 
+// Needs, in the order in which they are checked.
 const (
 	NeedClientCode Need = 1 << iota // a clientCode with a good tag
 	NeedLogin                       // a logged-in account

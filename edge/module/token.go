@@ -16,6 +16,7 @@ import (
 // Kind says what a token is for.
 type Kind string
 
+// Kinds of tokens.
 const (
 	KindLogin   Kind = "login"   // names an account; what login and /issue_token give
 	KindWorld   Kind = "world"   // names an account for a world service; /issue_token with is_session=1

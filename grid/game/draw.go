@@ -2,6 +2,7 @@ package game
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,10 +21,10 @@ func (g *Game) Edit(user string, index int, edits []Edit, done func(Ack, error))
 }
 
 func countRefused(err error, n int) {
-	switch err {
-	case ErrRate:
+	switch {
+	case errors.Is(err, ErrRate):
 		editsRate.Add(n)
-	case ErrBusy:
+	case errors.Is(err, ErrBusy):
 		editsBusy.Add(n)
 	default:
 		editsBad.Add(n)

@@ -1,6 +1,7 @@
 package game
 
 import (
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -369,7 +370,7 @@ func (g *Game) refuseAll(err error) {
 	g.mu.Lock()
 	requests := g.requests
 	g.requests, g.backlog = nil, 0
-	if err != ErrFault {
+	if !errors.Is(err, ErrFault) {
 		g.closed = err
 	}
 	g.mu.Unlock()

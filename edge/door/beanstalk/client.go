@@ -112,12 +112,12 @@ func (c *client) take(b []byte) int {
 	}
 	r, n, err := protocol.CutBeanstalk(b)
 	switch {
-	case err == protocol.ErrBeanstalkFormat && n == 0:
+	case errors.Is(err, protocol.ErrBeanstalkFormat) && n == 0:
 		c.stage = inLongLine
 		return c.take(b)
 	case n == 0:
 		return 0
-	case err == protocol.ErrBeanstalkFormat:
+	case errors.Is(err, protocol.ErrBeanstalkFormat):
 		c.say(protocol.BeanstalkBadFormat)
 	case err != nil:
 		c.say(protocol.BeanstalkUnknown)

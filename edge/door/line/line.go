@@ -8,6 +8,7 @@ package line
 
 import (
 	"encoding/binary"
+	"errors"
 
 	"gosper/edge"
 	"gosper/edge/module"
@@ -76,13 +77,13 @@ func (d *Door) Frames(s *edge.Session, b []byte) (n int) {
 
 // breach names an error of CutLine for the metrics.
 func breach(err error) string {
-	switch err {
-	case protocol.ErrLineTooLong:
+	switch {
+	case errors.Is(err, protocol.ErrLineTooLong):
 		edge.LimitHit("line_bytes")
 		return "line_too_long"
-	case protocol.ErrUnknownCommand:
+	case errors.Is(err, protocol.ErrUnknownCommand):
 		return "unknown_command"
-	case protocol.ErrBadUTF8:
+	case errors.Is(err, protocol.ErrBadUTF8):
 		return "bad_utf8"
 	}
 	return "bad_line"
