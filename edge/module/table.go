@@ -155,7 +155,7 @@ func first(texts ...string) string {
 // allFunctions lists the table. A new module file adds its list here.
 func allFunctions() []Function {
 	var all []Function
-	for _, list := range [][]Function{accountFunctions(), gateAccountFunctions(), playerFunctions(), sessionFunctions(), chatFunctions(), moderationFunctions(), mailFunctions(), giftFunctions(), friendFunctions(), buildingFunctions(), familyFunctions(), bindFunctions(), chainFunctions(),
+	for _, list := range [][]Function{accountFunctions(), gateAccountFunctions(), playerFunctions(), sessionFunctions(), chatFunctions(), moderationFunctions(), mailFunctions(), giftFunctions(), friendFunctions(), buildingFunctions(), familyFunctions(), bindFunctions(), chainFunctions(), engineFunctions(),
 		gameFunctions(), gameEditFunctions(), gamePatternFunctions(), gameWatchFunctions()} {
 		all = append(all, list...)
 	}

@@ -126,8 +126,10 @@ type Config struct {
 	Mailbox   string          // folder of e-mails that no server takes; "": none
 	Settings  *config.Folder  // files whose figures functions follow; nil: the figures of the program
 	Secret    []byte          // at least MinSecret bytes; tokens, clientCodes and e-mail codes are signed with keys made from it
-	Log       *slog.Logger
-	Now       func() time.Time // nil means time.Now
+	// OperatorToken makes whoever brings it an operator; "": nobody is one at the doors of clients.
+	OperatorToken string
+	Log           *slog.Logger
+	Now           func() time.Time // nil means time.Now
 }
 
 // MinSecret is the shortest signing secret in bytes.
@@ -154,9 +156,12 @@ type Tools struct {
 	post       *post.Office  // nil: a node without mailboxes
 	chains     *chain.Engine // nil: a node without work chains
 	outbox     *Outbox
-	families   *families
-	buildings  *buildings                       // nil: this node builds nothing
-	later      func(func(context.Context)) bool // queues work that no reply waits for
+	// operatorToken is known to operators only; "" to nobody.
+	operatorToken string
+
+	families  *families
+	buildings *buildings                       // nil: this node builds nothing
+	later     func(func(context.Context)) bool // queues work that no reply waits for
 }
 
 // newTools builds the tools of one table.
@@ -182,8 +187,11 @@ func newTools(c Config) (*Tools, error) {
 		social:     newSocial(&c),
 		post:       c.Post,
 		chains:     c.Chains,
-		outbox:     NewOutbox(c.Store, c.MailOutbox, c.Jobs, mailbox(c.Mailbox)),
-		families:   newFamilies(&c),
+
+		operatorToken: c.OperatorToken,
+
+		outbox:   NewOutbox(c.Store, c.MailOutbox, c.Jobs, mailbox(c.Mailbox)),
+		families: newFamilies(&c),
 	}
 	t.tokens = newTokens(c.Secret, c.TokenAge, c.Now)
 	var err error
