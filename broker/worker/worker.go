@@ -135,6 +135,12 @@ func (r *Runtime) Stop(ctx context.Context) error {
 // Permanent marks an error that no retry can mend: the job is buried at once.
 func Permanent(err error) error { return &permanent{err} }
 
+// IsPermanent says whether an error was marked by Permanent.
+func IsPermanent(err error) bool {
+	var p *permanent
+	return errors.As(err, &p)
+}
+
 type permanent struct{ error }
 
 func (p *permanent) Unwrap() error { return p.error }
@@ -164,11 +170,10 @@ const (
 
 // judge decides what becomes of a job after one try.
 func (t *Tube) judge(j *broker.Job, err error, stopping bool) outcome {
-	var p *permanent
 	switch {
 	case err == nil:
 		return outcomeDone
-	case errors.As(err, &p):
+	case IsPermanent(err):
 		return outcomeBury
 	case stopping:
 		return outcomeReturned

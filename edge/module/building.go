@@ -32,6 +32,7 @@ const (
 	buildingTube    = "bg_building"
 	buildingFinish  = "/building/finishUpgrade"
 	buildingUpgrade = "/building/upgraded"
+	buildingFailed  = "/building/failed"
 	buildingSubject = "ps_building" // every building finished, for other services
 	buildingsMost   = 256           // of one empire on one body
 )
@@ -41,8 +42,8 @@ var buildingKeep = broker.Keep{Messages: 200, Age: 24 * time.Hour}
 
 // Stamper brings buildings to grids.
 type Stamper interface {
-	// Check says why the empire may not build on a body at all; nil when it may.
-	Check(empire, body string) error
+	// Check says why the empire may not build a pattern at a place of a body; nil when it may.
+	Check(empire, body string, p *grid.Pattern, x, y int32) error
 	// Stamp brings the pattern to life. worker.Permanent marks errors that will stay.
 	Stamp(ctx context.Context, empire, body string, p *grid.Pattern, x, y int32) error
 }
@@ -156,7 +157,7 @@ func upgradeBuilding(t *Tools, c *Call, in *upgradeIn) (buildingOut, error) {
 	case b.Level >= len(levels):
 		return buildingOut{}, refuse(protocol.StatusRange, "this building has its highest level")
 	}
-	if err := s.stamper.Check(empire, b.Body); err != nil {
+	if err := s.stamper.Check(empire, b.Body, levels[b.Level].pattern, b.X, b.Y); err != nil {
 		return buildingOut{}, err
 	}
 	begin, err := s.begin(c.Context, b, t.now().Truncate(time.Millisecond)) // as timers keep time

@@ -21,9 +21,13 @@ type site struct {
 	mu     sync.Mutex
 	stamps []string // "body pattern"
 	fails  int      // so many stamps fail first
+	gone   bool     // all stamps fail for good
 }
 
-func (s *site) Check(_, body string) error {
+func (s *site) Check(_, body string, _ *grid.Pattern, x, _ int32) error {
+	if x < 0 {
+		return refuse(protocol.StatusRange, "outside")
+	}
 	if body == "closed/0" {
 		return refuse(protocol.StatusRefused, "join it first")
 	}
@@ -36,6 +40,9 @@ func (s *site) Stamp(_ context.Context, _, body string, p *grid.Pattern, _, _ in
 	if s.fails > 0 {
 		s.fails--
 		return errors.New("the grid is busy")
+	}
+	if s.gone {
+		return worker.Permanent(errors.New("the game is gone"))
 	}
 	s.stamps = append(s.stamps, body+" "+p.Name)
 	return nil
@@ -220,5 +227,32 @@ func TestBuildingRepaired(t *testing.T) {
 	b.start()
 	if s := b.site.stamped(); strings.Count(s, ",") != 0 || s == "" {
 		t.Error(s)
+	}
+}
+
+// Goal: a building that can never be stamped is given up, its empire told why, and nothing is shown as due for ever. Method: a
+// game that goes while a new building, and the second level of an old one, are under construction.
+func TestBuildingFails(t *testing.T) {
+	b := newBuilders(t, quick())
+	p := b.play("0", "Ann", "")
+	var old buildingOut
+	p.must("/building/upgrade", `{"body_id":"7/0","kind":"house","x":1}`, &old)
+	p.await("level 1", func(got []string) bool { return strings.Contains(strings.Join(got, "\n"), "/building/upgraded") })
+	b.site.mu.Lock()
+	b.site.gone = true
+	b.site.mu.Unlock()
+	p.must("/building/upgrade", `{"body_id":"7/0","kind":"house","x":9}`, nil)
+	p.must("/building/upgrade", `{"building_id":"`+old.ID+`"}`, nil)
+	p.await("both failures", func(got []string) bool {
+		all := strings.Join(got, "\n")
+		return strings.Count(all, "/building/failed") == 2 && strings.Contains(all, `"level":2,"reason":"the game is gone"`)
+	})
+	var l listBuildingsOut
+	p.must("/building/list", `{}`, &l)
+	if len(l.Buildings) != 1 || l.Buildings[0].ID != old.ID || l.Buildings[0].Level != 1 || l.Buildings[0].Target != 0 {
+		t.Errorf("%+v", l.Buildings)
+	}
+	if r := p.call("/building/upgrade", `{"body_id":"7/0","kind":"house","x":-1}`); r.Status != protocol.StatusRange {
+		t.Errorf("outside: %+v", r)
 	}
 }

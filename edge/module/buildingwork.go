@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"gosper/broker"
@@ -55,7 +57,7 @@ func (s gameStamper) find(body string) (*game.Game, int, error) {
 }
 
 // Check implements Stamper.
-func (s gameStamper) Check(empire, body string) error {
+func (s gameStamper) Check(empire, body string, p *grid.Pattern, x, y int32) error {
 	g, index, err := s.find(body)
 	if err != nil {
 		return err
@@ -64,12 +66,15 @@ func (s gameStamper) Check(empire, body string) error {
 	if index < 0 || index >= len(info.Grids) {
 		return game.ErrNoGrid
 	}
-	for _, u := range info.Users {
-		if u.ID == empire {
-			return nil
-		}
+	if !slices.ContainsFunc(info.Users, func(u game.User) bool { return u.ID == empire }) {
+		return game.ErrNotMember
 	}
-	return game.ErrNotMember
+	spec := info.Grids[index]
+	walled := spec.Topology == grid.Plane && (x < 0 || y < 0 || int(x)+int(p.Width) > spec.Width || int(y)+int(p.Height) > spec.Height)
+	if walled || int(p.Width) > spec.Width || int(p.Height) > spec.Height {
+		return refuse(protocol.StatusRange, fmt.Sprintf("the building, %d by %d, would not stand inside of the grid, %d by %d", p.Width, p.Height, spec.Width, spec.Height))
+	}
+	return nil
 }
 
 // Stamp implements Stamper. A building displaces what lives at its place.
@@ -122,6 +127,9 @@ func (t *Tools) finishBuilding(ctx context.Context, j *worker.Job) error {
 			return worker.Permanent(errors.New("there is no such kind of building or level any more"))
 		}
 		if err := t.buildings.stamper.Stamp(ctx, b.Empire, b.Body, levels[c.Level-1].pattern, b.X, b.Y); err != nil {
+			if worker.IsPermanent(err) {
+				return errors.Join(err, t.failBuilding(ctx, b, err))
+			}
 			return err
 		}
 		b.Level, b.Target, b.Takes, b.Due = c.Level, 0, 0, time.Time{}
@@ -142,13 +150,41 @@ type upgradedOut struct {
 	Level    int    `json:"level"`
 }
 
-// tellBuilding publishes a finished level: to every connection of the empire, and to services that follow buildings.
-func (t *Tools) tellBuilding(ctx context.Context, b *building) error {
-	content, err := json.Marshal(upgradedOut{b.ID, b.Body, b.Empire, b.Level})
+// failedOut is the content of the push /building/failed.
+type failedOut struct {
+	upgradedOut
+	Reason string `json:"reason"`
+}
+
+// failBuilding ends a construction that can never be stamped, its game being gone or its empire out of it: the building
+// keeps the level it had, and its empire is told why.
+func (t *Tools) failBuilding(ctx context.Context, b *building, why error) error {
+	level := b.Target
+	b.Target, b.Takes, b.Due = 0, 0, time.Time{}
+	var err error
+	if b.Level == 0 {
+		err = t.store.Delete(ctx, b.key(), b.revision)
+	} else {
+		err = t.saveBuilding(ctx, b)
+	}
 	if err != nil {
 		return err
 	}
-	push := protocol.AppendPush(nil, buildingUpgrade, content)
+	return t.pushBuilding(ctx, b, buildingFailed, failedOut{upgradedOut{b.ID, b.Body, b.Empire, level}, why.Error()})
+}
+
+// tellBuilding publishes a finished level.
+func (t *Tools) tellBuilding(ctx context.Context, b *building) error {
+	return t.pushBuilding(ctx, b, buildingUpgrade, upgradedOut{b.ID, b.Body, b.Empire, b.Level})
+}
+
+// pushBuilding publishes news of a building: to every connection of the empire, and to services that follow buildings.
+func (t *Tools) pushBuilding(ctx context.Context, b *building, route string, news any) error {
+	content, err := json.Marshal(news)
+	if err != nil {
+		return err
+	}
+	push := protocol.AppendPush(nil, route, content)
 	answers := make(chan error, 2)
 	told := func(_ broker.Position, err error) { answers <- err }
 	t.bus.Publish(protocol.UserSubject(b.Empire), push, buildingKeep, told)
