@@ -16,11 +16,12 @@ import (
 )
 
 // publish puts a message into a queue of an AMQP broker and waits until the broker has it: persistent, confirmed, and
-// mandatory, since a broker confirms also what it throws away because there is no such queue.
-func (g *Gateway) publish(ctx context.Context, s *chain.Step, p place) chain.Outcome {
+// mandatory, since a broker confirms also what it throws away because there is no such queue. blameless says that the
+// message is at fault, and not the broker.
+func (g *Gateway) publish(ctx context.Context, s *chain.Step, p place) (out chain.Outcome, blameless bool) {
 	address, err := g.address(p)
 	if err != nil {
-		return refused("not allowed", err)
+		return refused("not allowed", err), true
 	}
 	l := g.queues.get(address, p.service.Private)
 	begun := time.Now()
@@ -28,15 +29,21 @@ func (g *Gateway) publish(ctx context.Context, s *chain.Step, p place) chain.Out
 	switch {
 	case errors.Is(err, errPrivate):
 		refusals.Inc()
-		return refused("not allowed", errPrivate)
+		return refused("not allowed", errPrivate), true
 	case ctx.Err() != nil && err != nil:
-		return failed("timeout", errors.New("no confirmation in time"))
+		return failed("timeout", errors.New("no confirmation in time")), false
+	case forGood(err):
+		return refused("refused by the broker", safe(err)), true
+	case errors.Is(err, amqp.ErrCredentials):
+		// A broker that goes away in mid-login looks the same, so it is tried again. A password of the message must not
+		// keep others from the service.
+		return failed("unreachable", errLogin), p.service.Login == ""
 	case err != nil:
-		return failed("unreachable", safe(err))
+		return failed("unreachable", safe(err)), false
 	case reply != "":
-		return chain.Outcome{Response: chain.Response{Metadata: note{Reason: "returned", Detail: reply}.String()}}
+		return chain.Outcome{Response: chain.Response{Metadata: note{Reason: "returned", Detail: reply}.String()}}, true
 	}
-	return chain.Outcome{Response: chain.Response{OK: true, Metadata: note{Millis: time.Since(begun).Milliseconds()}.String()}}
+	return chain.Outcome{Response: chain.Response{OK: true, Metadata: note{Millis: time.Since(begun).Milliseconds()}.String()}}, false
 }
 
 // address is the URL of a broker with its login.
@@ -58,6 +65,19 @@ func (g *Gateway) address(p place) (string, error) {
 	return u.String(), nil
 }
 
+// forGood says whether a broker has refused in a way that no repetition changes: a login, a queue of other properties.
+func forGood(err error) bool {
+	var told *amqp.Error
+	if !errors.As(err, &told) || !told.Server { // what the library says of a broker that left is a guess
+		return false
+	}
+	switch told.Code {
+	case amqp.AccessRefused, amqp.PreconditionFailed, amqp.NotAllowed:
+		return true
+	}
+	return false
+}
+
 // safe leaves out of an error what could be a password: only what the library and the system say is told.
 func safe(err error) error {
 	var told *amqp.Error
@@ -74,6 +94,7 @@ func safe(err error) error {
 }
 
 var (
+	errLogin      = errors.New("the broker closed the connection at the login, which may be wrong")
 	errNacked     = errors.New("the broker did not take the message")
 	errLinkClosed = errors.New("the gateway is closed")
 )
@@ -100,7 +121,7 @@ func (ls *links) get(address string, private bool) *link {
 	key := linkKey{address, private}
 	l := ls.all[key]
 	if l == nil {
-		l = &link{links: ls, key: key, turn: make(chan struct{}, 1), returned: make(map[string]string)}
+		l = &link{links: ls, key: key, turn: make(chan struct{}, 1)}
 		ls.all[key] = l
 	}
 	l.users++
@@ -122,7 +143,7 @@ func (ls *links) put(l *link) {
 		defer ls.mu.Unlock()
 		if l.users == 0 && ls.all[l.key] == l {
 			delete(ls.all, l.key)
-			go l.drop()
+			go l.drop(nil)
 		}
 	})
 }
@@ -134,10 +155,12 @@ func (ls *links) close() {
 	ls.all = make(map[linkKey]*link)
 	ls.mu.Unlock()
 	for _, l := range all {
+		ls.mu.Lock()
 		if l.idle != nil {
 			l.idle.Stop()
 		}
-		l.drop()
+		ls.mu.Unlock()
+		l.drop(nil)
 	}
 }
 
@@ -150,10 +173,17 @@ type link struct {
 
 	turn chan struct{} // one place: held to open and to declare
 
+	mu  sync.Mutex
+	now *session // nil: not connected
+}
+
+// session is one connection. What came before it broke is forgotten with it.
+type session struct {
+	conn    *amqp.Connection
+	channel *amqp.Channel
+	returns chan amqp.Return
+
 	mu       sync.Mutex
-	conn     *amqp.Connection
-	channel  *amqp.Channel
-	returns  chan amqp.Return
 	returned map[string]string // what came back, by message id
 	declared map[string]bool
 }
@@ -164,48 +194,65 @@ const maxInFlight = 4096
 // publish returns why the broker gave a message back, "" when it has it.
 func (l *link) publish(ctx context.Context, s *chain.Step, declare bool) (reply string, err error) {
 	defer l.links.put(l)
-	channel, err := l.open(ctx, s.Request.Endpoint, declare)
+	c, err := l.open(ctx, s.Request.Endpoint, declare)
 	if err != nil {
 		return "", err
 	}
-	confirmed, err := channel.PublishWithDeferredConfirmWithContext(ctx, "", s.Request.Endpoint, true, false, amqp.Publishing{
-		ContentType: contentType(s.Request.Payload), DeliveryMode: amqp.Persistent, MessageId: s.Key, CorrelationId: s.Hash, Timestamp: time.Now(),
-		Headers: amqp.Table{"Work-Order": int64(s.Order)}, Body: []byte(s.Request.Payload)})
+	var confirmed *amqp.DeferredConfirmation
+	err = l.bounded(ctx, c, func() error {
+		confirmed, err = c.channel.PublishWithDeferredConfirmWithContext(ctx, "", s.Request.Endpoint, true, false, amqp.Publishing{
+			ContentType: contentType(s.Request.Payload), DeliveryMode: amqp.Persistent, MessageId: s.Key, CorrelationId: s.Hash, Timestamp: time.Now(),
+			Headers: amqp.Table{"Work-Order": int64(s.Order)}, Body: []byte(s.Request.Payload)})
+		return err
+	})
 	if err != nil {
-		l.drop()
+		l.drop(c)
 		return "", err
 	}
 	ok, err := confirmed.WaitContext(ctx)
-	if err != nil {
+	reply = c.back(s.Key)
+	switch {
+	case err != nil:
 		return "", err
-	}
-	if !ok {
+	case !ok:
 		return "", errNacked
 	}
-	return l.back(s.Key), nil
+	return reply, nil
 }
 
-// back returns why a confirmed message came back. The library hands a return over before the confirmation that follows it.
-func (l *link) back(id string) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// bounded runs a call of the library, which knows no contexts: when this one ends first, the connection is dropped, and
+// with it what hangs on it.
+func (l *link) bounded(ctx context.Context, c *session, call func() error) error {
+	stop := context.AfterFunc(ctx, func() { l.drop(c) })
+	defer stop()
+	return call()
+}
+
+// back returns why a confirmed message came back. A broker sends a return before the confirmation of the same message, and
+// the library hands both over in that order.
+func (c *session) back(id string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for {
 		select {
-		case r, ok := <-l.returns:
+		case r, ok := <-c.returns:
 			if ok {
-				l.returned[r.MessageId] = fmt.Sprintf("%d %s", r.ReplyCode, r.ReplyText)
+				c.returned[r.MessageId] = fmt.Sprintf("%d %s", r.ReplyCode, r.ReplyText)
 				continue
 			}
 		default:
 		}
-		reply := l.returned[id]
-		delete(l.returned, id)
+		reply := c.returned[id]
+		delete(c.returned, id)
+		if len(c.returned) > maxInFlight {
+			clear(c.returned) // nobody waits any more for so many
+		}
 		return reply
 	}
 }
 
-// open returns a channel that works, and makes the queue when it should.
-func (l *link) open(ctx context.Context, queue string, declare bool) (*amqp.Channel, error) {
+// open returns a connection that works, and makes the queue when it should.
+func (l *link) open(ctx context.Context, queue string, declare bool) (*session, error) {
 	select {
 	case l.turn <- struct{}{}:
 		defer func() { <-l.turn }()
@@ -213,32 +260,51 @@ func (l *link) open(ctx context.Context, queue string, declare bool) (*amqp.Chan
 		return nil, ctx.Err()
 	}
 	l.mu.Lock()
-	channel, known := l.channel, l.declared[queue]
+	c := l.now
 	l.mu.Unlock()
-	if channel == nil || channel.IsClosed() {
-		l.drop()
+	if c == nil || c.channel.IsClosed() {
+		l.drop(c)
 		var err error
-		if channel, err = l.dial(ctx); err != nil {
+		if c, err = l.dial(ctx); err != nil {
 			return nil, err
 		}
-		known = false
 	}
-	if declare && !known {
-		if _, err := channel.QueueDeclare(queue, true, false, false, false, nil); err != nil {
-			l.drop()
+	if declare && !c.knows(queue) {
+		if err := l.bounded(ctx, c, func() error { return c.declare(queue) }); err != nil {
 			return nil, err
 		}
-		l.mu.Lock()
-		l.declared[queue] = true
-		l.mu.Unlock()
 	}
-	return channel, nil
+	return c, nil
+}
+
+func (c *session) knows(queue string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.declared[queue]
+}
+
+// declare makes a queue on a channel of its own: a refusal closes its channel, which others use for their messages.
+func (c *session) declare(queue string) error {
+	channel, err := c.conn.Channel()
+	if err != nil {
+		return err
+	}
+	if _, err := channel.QueueDeclare(queue, true, false, false, false, nil); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	if len(c.declared) >= maxInFlight {
+		clear(c.declared) // to make a queue again does no harm
+	}
+	c.declared[queue] = true
+	c.mu.Unlock()
+	return channel.Close()
 }
 
 // heartbeat finds a broker that is gone without a word within twice its time.
 const heartbeat = 10 * time.Second
 
-func (l *link) dial(ctx context.Context) (*amqp.Channel, error) {
+func (l *link) dial(ctx context.Context) (*session, error) {
 	o := l.links.o
 	deadline := time.Now().Add(o.DialTimeout)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
@@ -246,7 +312,7 @@ func (l *link) dial(ctx context.Context) (*amqp.Channel, error) {
 	}
 	conn, err := amqp.DialConfig(l.key.address, amqp.Config{Heartbeat: heartbeat, TLSClientConfig: o.TLS.Clone(),
 		Dial: func(network, address string) (net.Conn, error) {
-			c, err := dialer(o.DialTimeout, l.key.private).DialContext(ctx, network, address)
+			c, err := o.dialer(l.key.private).DialContext(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}
@@ -255,36 +321,44 @@ func (l *link) dial(ctx context.Context) (*amqp.Channel, error) {
 	if err != nil {
 		return nil, err
 	}
-	channel, err := conn.Channel()
-	if err == nil {
-		err = channel.Confirm(false)
+	c := &session{conn: conn, returned: make(map[string]string), declared: make(map[string]bool)}
+	l.mu.Lock()
+	l.now = c
+	l.mu.Unlock()
+	err = l.bounded(ctx, c, func() error {
+		if c.channel, err = conn.Channel(); err != nil {
+			return err
+		}
+		c.returns = c.channel.NotifyReturn(make(chan amqp.Return, maxInFlight))
+		return c.channel.Confirm(false)
+	})
+	if err == nil && l.links.isClosed() {
+		err = errLinkClosed
 	}
 	if err != nil {
-		_ = conn.Close() // the error that counts is the one before
+		l.drop(c)
 		return nil, err
 	}
-	l.links.mu.Lock()
-	closed := l.links.closed
-	l.links.mu.Unlock()
-	if closed {
-		_ = conn.Close() // nobody uses it
-		return nil, errLinkClosed
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.conn, l.channel, l.declared = conn, channel, make(map[string]bool)
-	l.returns = channel.NotifyReturn(make(chan amqp.Return, maxInFlight))
-	clear(l.returned)
-	return channel, nil
+	return c, nil
 }
 
-// drop closes the connection, if there is one. Calls under way on it fail and are made again.
-func (l *link) drop() {
+func (ls *links) isClosed() bool {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return ls.closed
+}
+
+// drop closes a connection, nil for the one in use, if there is one. Calls under way on it fail and are made again.
+func (l *link) drop(c *session) {
 	l.mu.Lock()
-	conn := l.conn
-	l.conn, l.channel, l.returns = nil, nil, nil
+	if c == nil {
+		c = l.now
+	}
+	if l.now == c {
+		l.now = nil
+	}
 	l.mu.Unlock()
-	if conn != nil {
-		_ = conn.CloseDeadline(time.Now().Add(time.Second)) // its peer may be gone, which is why it is dropped
+	if c != nil {
+		_ = c.conn.CloseDeadline(time.Now().Add(time.Second)) // its peer may be gone, which is why it is dropped
 	}
 }

@@ -1,12 +1,14 @@
 package target
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +23,7 @@ import (
 func (g *Gateway) client(private bool) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			DialContext:            dialer(g.o.DialTimeout, private).DialContext,
+			DialContext:            g.o.dialer(private).DialContext,
 			TLSClientConfig:        g.o.TLS.Clone(),
 			TLSHandshakeTimeout:    g.o.DialTimeout,
 			MaxIdleConnsPerHost:    g.o.Concurrency,
@@ -38,7 +40,7 @@ var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.Met
 
 // request makes an HTTP call.
 func (g *Gateway) request(ctx context.Context, s *chain.Step, p place) chain.Outcome {
-	r, err := g.newRequest(ctx, s, p)
+	r, used, err := g.newRequest(ctx, s, p)
 	if err != nil {
 		return refused("not allowed", err)
 	}
@@ -59,11 +61,14 @@ func (g *Gateway) request(ctx context.Context, s *chain.Step, p place) chain.Out
 	case len(body) > g.o.Answer:
 		return refused("too large", fmt.Errorf("the answer has more than %d bytes", g.o.Answer))
 	}
-	n := note{Status: answer.StatusCode, Kind: answer.Header.Get("Content-Type"), Millis: time.Since(begun).Milliseconds()}
+	body = hide(body, used)
+	n := note{Status: answer.StatusCode, Kind: kindOf(answer.Header, used), Millis: time.Since(begun).Milliseconds()}
 	out := chain.Outcome{}
 	switch code := answer.StatusCode; {
 	case code >= 200 && code < 300:
 		out.Response.OK = true
+	case code == http.StatusSwitchingProtocols:
+		return refused("not allowed", errors.New("the service wants another protocol"))
 	case code == http.StatusRequestTimeout, code == http.StatusTooEarly, code == http.StatusTooManyRequests, code >= 500:
 		out.Response.Error, out.Retry = true, true
 		out.After = retryAfter(answer.Header.Get("Retry-After"), g.o.Now())
@@ -79,21 +84,41 @@ func (g *Gateway) request(ctx context.Context, s *chain.Step, p place) chain.Out
 	return out
 }
 
-func (g *Gateway) newRequest(ctx context.Context, s *chain.Step, p place) (*http.Request, error) {
+// kindLength is how much of the type of an answer is kept.
+const kindLength = 128
+
+// kindOf returns the type of an answer, which is text of the service.
+func kindOf(h http.Header, used []string) string {
+	kind := hide([]byte(strings.ToValidUTF8(h.Get("Content-Type"), "")), used)
+	return strings.ToValidUTF8(string(kind[:min(len(kind), kindLength)]), "")
+}
+
+// hide blots out secrets that a service sends back.
+func hide(text []byte, secrets []string) []byte {
+	for _, secret := range secrets {
+		text = bytes.ReplaceAll(text, []byte(secret), []byte("***"))
+	}
+	return text
+}
+
+// newRequest makes the request, and returns the secrets that are in it.
+func (g *Gateway) newRequest(ctx context.Context, s *chain.Step, p place) (*http.Request, []string, error) {
 	method := strings.ToUpper(s.Request.Method)
 	if !slices.Contains(methods, method) {
-		return nil, fmt.Errorf("method must be one of %s", strings.Join(methods, ", "))
+		return nil, nil, fmt.Errorf("method must be one of %s", strings.Join(methods, ", "))
 	}
 	r, err := http.NewRequestWithContext(ctx, method, p.origin+p.path, strings.NewReader(s.Request.Payload))
 	if err != nil || r.URL.User != nil || r.URL.Scheme+"://"+r.URL.Host != p.origin {
-		return nil, errors.New("endpoint is no path") // whatever it is, it must not change the host
+		return nil, nil, errors.New("endpoint is no path") // whatever it is, it must not change the host
 	}
+	r.Host = hostOf(r.URL)
 	if method == http.MethodGet || s.Request.Payload == "" {
 		r.Body, r.GetBody, r.ContentLength = nil, nil, 0
 	}
+	var used []string
 	for name, value := range p.service.Headers {
-		if value, err = g.fill(value); err != nil {
-			return nil, fmt.Errorf("header %s: %w", name, err)
+		if value, err = g.fill(value, &used); err != nil {
+			return nil, nil, fmt.Errorf("header %s: %w", name, err)
 		}
 		r.Header.Set(name, value)
 	}
@@ -104,7 +129,15 @@ func (g *Gateway) newRequest(ctx context.Context, s *chain.Step, p place) (*http
 	r.Header.Set("Idempotency-Key", s.Key)
 	r.Header.Set("Work-Hash", s.Hash)
 	r.Header.Set("Work-Order", strconv.Itoa(s.Order))
-	return r, nil
+	return r, used, nil
+}
+
+// hostOf returns the host of a request as its service expects it: without the port that the scheme has anyway.
+func hostOf(u *url.URL) string {
+	if u.Port() == ports[u.Scheme] {
+		return strings.TrimSuffix(u.Host, ":"+u.Port())
+	}
+	return u.Host
 }
 
 func contentType(payload string) string {
@@ -123,7 +156,10 @@ func (g *Gateway) unreached(ctx context.Context, err error) chain.Outcome {
 	case ctx.Err() != nil:
 		return failed("timeout", errors.New("no answer in time"))
 	}
-	// The text of the error names the address at most, and no header.
+	var whole *url.Error // whose text has the path with it
+	if errors.As(err, &whole) {
+		err = whole.Err
+	}
 	return failed("unreachable", err)
 }
 

@@ -43,8 +43,11 @@ func (s *Services) Check() error {
 		if err != nil {
 			return fmt.Errorf("services: %q: %w", name, err)
 		}
-		if service.Concurrency < 0 {
-			return fmt.Errorf("services: %q: concurrency must not be negative", name)
+		if err := service.check(strings.HasPrefix(key, "amqp")); err != nil {
+			return fmt.Errorf("services: %q: %w", name, err)
+		}
+		if _, double := all[key]; double {
+			return fmt.Errorf("services: %q is there twice", key)
 		}
 		all[key] = service
 	}
@@ -64,11 +67,37 @@ func (s *Services) Check() error {
 		if _, ok := all[key]; !ok {
 			return fmt.Errorf("routes: %q leads to %s, which is not among services", route, key)
 		}
+		if !strings.HasPrefix(key, "http") {
+			return fmt.Errorf("routes: %q leads to %s: only https and http services have routes", route, key)
+		}
 		routes[route] = key
 	}
 	s.Services, s.Routes = all, routes
 	return nil
 }
+
+// maxConcurrency bounds the calls of one service at a time.
+const maxConcurrency = 1024
+
+func (s *Service) check(queues bool) error {
+	switch {
+	case s.Concurrency < 0 || s.Concurrency > maxConcurrency:
+		return fmt.Errorf("concurrency must be 0 to %d", maxConcurrency)
+	case queues && len(s.Headers) > 0:
+		return errors.New("headers are for https and http services")
+	case !queues && (s.Login != "" || s.Declare):
+		return errors.New("login and declare are for amqp and amqps services")
+	}
+	for name := range s.Headers {
+		if name == "" || strings.Trim(name, tokenChars) != "" {
+			return fmt.Errorf("%q is no name of a header", name)
+		}
+	}
+	return nil
+}
+
+// tokenChars are those that the name of a header may have.
+const tokenChars = "-_.!#$%&'*+^`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 // ports are those of schemes that are written without one.
 var ports = map[string]string{"https": "443", "http": "80", "amqp": "5672", "amqps": "5671"}
@@ -155,7 +184,7 @@ func pathOf(u *url.URL, endpoint string) (string, error) {
 	if endpoint != "" && endpoint[0] != '/' {
 		return "", errors.New("endpoint must begin with /")
 	}
-	return strings.TrimSuffix(u.Path, "/") + endpoint, nil
+	return strings.TrimSuffix(u.EscapedPath(), "/") + endpoint, nil
 }
 
 // route finds the service of an endpoint.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -19,6 +20,7 @@ import (
 type Options struct {
 	Services    func() *Services                  // the checked table that is in force; called for every request
 	Secret      func(name string) (string, error) // secrets by name; nil: there are none
+	Resolver    *net.Resolver                     // of names; nil: that of the system
 	TLS         *tls.Config                       // root certificates and the like; nil: those of the system
 	Concurrency int                               // calls of one service at a time. Default 32
 	Answer      int                               // bytes of an answer's body. Default 256 KiB
@@ -79,24 +81,44 @@ func (g *Gateway) Do(ctx context.Context, s chain.Step) chain.Outcome {
 		return refused("not allowed", err)
 	}
 	b := g.breaker(p)
-	rest, err := b.enter(ctx, g.o.Now())
+	t, away, err := b.enter(ctx, g.o.Now())
 	if err != nil {
-		return failed("timeout", err)
+		return failed("timeout", errors.New("no place for a call in time"))
 	}
-	if rest > 0 {
+	if away > 0 {
 		broken.Inc()
-		out := failed("left alone", errors.New("the service has failed again and again"))
-		out.After = rest
+		out := failed("left alone", errors.New("the service has failed again and again, or too many calls wait for it"))
+		out.After, out.Unmade = away, true
 		return out
 	}
+	v := dead
+	defer func() { b.leave(t, v, g.o.Now()) }() // after a panic too
+	begun := g.o.Now()
 	var out chain.Outcome
+	blameless := false
 	if s.Request.Type == chain.TypeAMQP {
-		out = g.publish(ctx, &s, p)
+		out, blameless = g.publish(ctx, &s, p)
 	} else {
 		out = g.request(ctx, &s, p)
 	}
-	b.leave(out.Response.Error && out.Retry, g.o.Now())
+	if v = nothing; !blameless {
+		v = judge(ctx, &out, g.o.Now().Sub(begun))
+	}
 	return out
+}
+
+// patience is how long a call must have lasted to say, by its end without an answer, that a service is not well: a
+// message that gives its calls a millisecond tells nothing.
+const patience = time.Second
+
+func judge(ctx context.Context, out *chain.Outcome, took time.Duration) verdict {
+	switch {
+	case !out.Response.Error:
+		return alive
+	case errors.Is(ctx.Err(), context.Canceled), ctx.Err() != nil && took < patience, !out.Retry:
+		return nothing
+	}
+	return dead
 }
 
 // breaker returns the one of a service.
@@ -109,7 +131,7 @@ func (g *Gateway) breaker(p place) *breaker {
 		most = g.o.Concurrency
 	}
 	if b == nil || cap(b.places) != most { // the table has changed; calls under way have the old one
-		b = &breaker{places: make(chan struct{}, most)}
+		b = newBreaker(most)
 		g.breakers[p.origin] = b
 	}
 	return b
@@ -154,8 +176,8 @@ func (g *Gateway) secret(name string) (string, error) {
 	return g.o.Secret(name)
 }
 
-// fill puts secrets where a text names them.
-func (g *Gateway) fill(text string) (string, error) {
+// fill puts secrets where a text names them, and adds them to used.
+func (g *Gateway) fill(text string, used *[]string) (string, error) {
 	if !strings.Contains(text, "{secret:") {
 		return text, nil
 	}
@@ -164,6 +186,9 @@ func (g *Gateway) fill(text string) (string, error) {
 		value, err := g.secret(secretMark.FindStringSubmatch(mark)[1])
 		if err != nil && first == nil {
 			first = err
+		}
+		if value != "" {
+			*used = append(*used, value)
 		}
 		return value
 	})
