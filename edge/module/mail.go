@@ -23,7 +23,7 @@ func mailFunctions() []Function {
 				"gift out of the sender's own.",
 			Example: `{"gn_target":"Ann","subj":"hello","body":"a glider for you","items":"9:glider:1"}`}, sendMail),
 		define(Function{Route: "/mail/new", Gate: "get_new_mail", Needs: needs, Class: ClassRead,
-			Doc:     "Reads the mails that were not read yet.",
+			Doc:     "Reads the mails that have come since the last time this or /mail/all was called.",
 			Example: `{}`}, newMail),
 		define(Function{Route: "/mail/all", Gate: "get_all_mail", Needs: needs, Class: ClassRead,
 			Doc:     "Reads all mails.",

@@ -54,11 +54,17 @@ const left = ({ ends }) => ends - Date.now() - ahead;
 export const open = look;
 
 /** A push: what is done is said and shown at once. */
-export async function push(route, { building_id: id, body_id: at, level }) {
-	if (route !== '/building/upgraded') return;
+export async function push(route, { building_id: id, body_id: at, level, reason }) {
+	const failed = route === '/building/failed';
+	if (!failed && route !== '/building/upgraded') return;
 	const site = sites.find(({ building_id: other }) => other === id);
-	if (site) [site.level, site.target] = [level, 0];
+	if (site) [site.level, site.target] = [failed ? site.level : level, 0];
 	show();
+	if (failed) {
+		if (at === body()) await look();
+		board.say(`Level ${level} of a building cannot be finished: ${reason}.`);
+		return;
+	}
 	if (at === body()) await look();
 	const done = site ?? sites.find(({ building_id: other }) => other === id);
 	board.say(done ? `${title(done)} at ${done.x}, ${done.y} has reached level ${level}.` : `A building of yours elsewhere has reached level ${level}.`);
