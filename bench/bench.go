@@ -62,15 +62,19 @@ type Options struct {
 	Quick bool
 	// Binary is the program started as a child. Default: this very binary.
 	Binary string
+	// Time is how long a soak lasts. Default 10 min; in a quick run it is at most 20 s.
+	Time time.Duration
 	// Progress receives the progress bar; nil means no bar.
 	Progress io.Writer
 	// Log receives the standard error of child processes; nil drops it.
 	Log io.Writer
+
+	part part // of the progress bar that this run is
 }
 
 // NewOptions returns the defaults.
 func NewOptions() Options {
-	return Options{Target: "self", Duration: 10 * time.Second, Repeat: 5}
+	return Options{Target: "self", Duration: 10 * time.Second, Repeat: 5, Time: 10 * time.Minute}
 }
 
 // Validate names the field that is wrong.
@@ -85,9 +89,14 @@ func (o *Options) Validate() error {
 		return errors.New("duration: must be between 100ms and 1h")
 	case o.Repeat < 1 || o.Repeat > 1000:
 		return errors.New("repeat: must be between 1 and 1000")
+	case o.Time < time.Second || o.Time > 7*24*time.Hour:
+		return errors.New("time: must be between 1s and a week")
 	}
 	return nil
 }
+
+// quickTime is how long a quick soak lasts.
+const quickTime = 20 * time.Second
 
 // Run is one execution of a scenario. It belongs to the scenario's goroutine.
 type Run struct {
@@ -110,7 +119,7 @@ func Execute(ctx context.Context, name string, o Options) (*Result, error) {
 		return nil, err
 	}
 	if o.Quick {
-		o.Duration, o.Repeat = min(o.Duration, 2*time.Second), min(o.Repeat, 2)
+		o.Duration, o.Repeat, o.Time = min(o.Duration, 2*time.Second), min(o.Repeat, 2), min(o.Time, quickTime)
 	}
 	if o.Binary == "" {
 		self, err := os.Executable()
@@ -119,7 +128,8 @@ func Execute(ctx context.Context, name string, o Options) (*Result, error) {
 		}
 		o.Binary = self
 	}
-	r := &Run{Options: o, Result: newResult(s.Name), bar: bar{w: o.Progress}}
+	r := &Run{Options: o, Result: newResult(s.Name), bar: bar{w: o.Progress, part: o.part}}
+	r.Result.Against = o.Against
 	r.Setting("target", o.Target)
 	r.Setting("duration_s", o.Duration.Seconds())
 	r.Setting("repeat", o.Repeat)

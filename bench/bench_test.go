@@ -94,7 +94,7 @@ func TestExecute(t *testing.T) {
 	}
 	var table, page bytes.Buffer
 	WriteTable(&table, result)
-	if err := WriteReport(&page, result); err != nil {
+	if err := WriteReport(&page, NewReport("gosper bench x", result)); err != nil {
 		t.Error(err)
 	}
 	for _, out := range []string{table.String(), page.String()} {

@@ -13,8 +13,24 @@ const barWidth = 24
 // bar draws progress on one line of a terminal, at most ten times a second. A nil writer draws nothing.
 type bar struct {
 	w     io.Writer
+	part  part
 	drawn time.Time
 	text  string
+}
+
+// part is the share of a longer run that one scenario is. The zero value is a run of its own.
+type part struct {
+	from, to float64
+	name     string
+}
+
+// of makes the share of the whole run from that of this part; both are kept within 0 and 1.
+func (p part) of(share float64) float64 {
+	share = max(0, min(1, share))
+	if p.to > p.from {
+		share = p.from + share*(p.to-p.from)
+	}
+	return share
 }
 
 func (b *bar) show(part float64, text string) {
@@ -22,7 +38,10 @@ func (b *bar) show(part float64, text string) {
 		return
 	}
 	b.drawn, b.text = time.Now(), text
-	part = max(0, min(1, part))
+	part = b.part.of(part)
+	if b.part.name != "" {
+		text = b.part.name + ": " + text
+	}
 	full := int(part * barWidth)
 	fmt.Fprintf(b.w, "\r\x1b[K%s%s %3.0f%% %.48s", strings.Repeat("█", full), strings.Repeat("·", barWidth-full), 100*part, text)
 }

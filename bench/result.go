@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"errors"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -15,6 +16,7 @@ import (
 // Result is what one run found out. Its JSON names are kept from version to version, so that runs can be compared.
 type Result struct {
 	Scenario string                `json:"scenario"`
+	Against  string                `json:"against,omitempty"` // the peer of the run
 	Started  time.Time             `json:"started"`
 	Machine  Machine               `json:"machine"`
 	Settings map[string]any        `json:"settings"`
@@ -22,7 +24,10 @@ type Result struct {
 	Peers    map[string]*Peer      `json:"peers"`
 	Ratios   map[string]float64    `json:"ratios"`
 	Spread   map[string][2]float64 `json:"spread"` // least and greatest of the repeats, for figures and ratios that have any
+	Curves   []Curve               `json:"curves,omitempty"`
+	Plots    []Plot                `json:"plots,omitempty"`
 	Notes    []string              `json:"notes"`
+	Seconds  float64               `json:"seconds"` // the whole run took
 	Sent     uint64                `json:"sent"`
 	Received uint64                `json:"received"`
 	Missing  uint64                `json:"missing"`
@@ -56,7 +61,18 @@ func newResult(scenario string) *Result {
 	}
 }
 
-func (r *Result) finish(err error) { r.OK = err == nil && r.Balanced() }
+func (r *Result) finish(err error) {
+	r.OK = err == nil && r.Balanced()
+	r.Seconds = math.Round(10*time.Since(r.Started).Seconds()) / 10
+}
+
+// Title names the run: the scenario, and its peer if it had one.
+func (r *Result) Title() string {
+	if r.Against == "" {
+		return r.Scenario
+	}
+	return r.Scenario + " against " + r.Against
+}
 
 // Balanced says whether no message is missing and none came twice.
 func (r *Result) Balanced() bool { return r.Missing == 0 && r.Doubled == 0 }

@@ -86,3 +86,20 @@ func settingsLine(settings map[string]any) string {
 	}
 	return strings.Join(parts, " ")
 }
+
+// Summary is a result in one line: the verdict, how long it took, and the ratios to its peer.
+func Summary(r *Result) string {
+	parts := []string{fmt.Sprintf("%-28s %-6s %4.0f s", r.Title(), verdict(r), r.Seconds)}
+	for _, name := range r.peerRatios() {
+		parts = append(parts, name+" "+number(r.Ratios[name]))
+	}
+	for _, c := range r.Curves {
+		if c.Worse {
+			parts = append(parts, fmt.Sprintf("%s grows with exponent %.2f", c.Name, c.Exponent))
+		}
+	}
+	if !r.OK {
+		parts = append(parts, r.Notes...)
+	}
+	return strings.Join(parts, "  ")
+}
