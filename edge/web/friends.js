@@ -28,6 +28,7 @@ on('friend-gifts', 'click', async () => {
 /** Opens the list. */
 export async function open() {
 	found = [];
+	$('friend-form').reset();
 	await load();
 }
 

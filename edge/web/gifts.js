@@ -49,7 +49,7 @@ export async function open() {
 		const lay = button('quiet primary', 'Place', () => place(pattern));
 		lay.dataset.of = name;
 		lay.ariaLabel = `Place ${name} on the board`;
-		item.append(lay);
+		item.lastChild.before(lay);
 		return item;
 	}));
 	fill('gift-items', have.items.map(({ gid, iid, qty }) => entry(gid, iid, qty)));

@@ -1,12 +1,13 @@
 /** The lobby: which games there are, going in and out. The address of the page names the game: ?game=… */
 import { CallError } from '/gosper.js';
 import * as play from '/play.js';
-import { $, button, explain, make, on, say, swatch } from '/screens.js';
+import { $, button, explain, make, on, onScheme, say, swatch } from '/screens.js';
 
 const LOOK_AGAIN = 5000; // ms between looks at the list
 
 let node;
 let open = false; // the player is in a world
+let listed = ''; // the games in the list, as text
 
 /** Wires the lobby. */
 export function start(connection) {
@@ -15,6 +16,7 @@ export function start(connection) {
 	on('to-lobby', 'click', () => { play.close(); back(''); });
 	on('new-game', 'click', async () => (await import('/create.js')).toggle(node, go));
 	setInterval(list, LOOK_AGAIN);
+	onScheme(() => { listed = ''; list(); });
 	addEventListener('popstate', () => { if (open) follow(); });
 }
 
@@ -75,6 +77,9 @@ async function list() {
 	if (!open || $('lobby').hidden || document.hidden || node.state !== 'open') return;
 	try {
 		const { games, next } = await node.call('/game/list');
+		const text = JSON.stringify([games, next]);
+		if (listed === text) return; // a click may be under way
+		listed = text;
 		const focus = document.activeElement?.dataset.game;
 		$('games').replaceChildren(...games.map(line));
 		$('no-games').hidden = games.length > 0;

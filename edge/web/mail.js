@@ -51,7 +51,7 @@ async function load() {
 	const answer = await ask('/mail/all');
 	if (!answer) return;
 	const { mail, count: { cur, max } } = answer;
-	mails = mail.reverse();
+	mails = mail.reverse().sort((a, b) => b.time.localeCompare(a.time)); // of one second: the later one first
 	unreadAre(mails.filter((one) => !one.read).map(({ key }) => key));
 	say('mail-count', `${cur} of ${max}`);
 	draw();

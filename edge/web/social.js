@@ -8,7 +8,7 @@ import { told } from '/words.js';
 
 const TOLD = 50; // news that are kept
 const TOAST = 8000; // ms that one is shown
-const TOASTS = 3; // shown at once
+const TOASTS = 2; // shown at once
 
 /** The parts: open(what), and perhaps push(route, content), and forget() for the end of a visit. */
 const PARTS = {
@@ -156,6 +156,7 @@ export async function open(name = unread.size ? 'mail' : part, what = undefined)
 		$(`social-${other}`).hidden = other !== name;
 	}
 	note('');
+	for (const toast of [...$('toasts').children]) if (toast.dataset.tab === name) toast.remove();
 	if (!$(`social-${name}`).contains(document.activeElement)) tabOf(name).focus();
 	loaded[name] ??= await PARTS[name][1]();
 	if (part === name && place) await loaded[name].open(what);
@@ -204,16 +205,18 @@ export function fill(id, items, instead = tabOf(part)) {
 
 // ---- what is told ----
 
-/** Tells the player something: in passing, unless it is quiet, and in the list of news. */
+/** Tells the player something: in passing, or in the panel when it shows what this is about; and in the list of news. */
 export function tell({ text, tab = '', what, quiet = false }) {
 	news.unshift({ text, tab, what, time: new Date() });
 	news.length = Math.min(news.length, TOLD);
 	if (!$('social').hidden && part === 'news') list();
 	if (quiet) return;
+	if (!$('social').hidden && part === tab) return note(text);
 	const toast = button('toast', text, () => {
 		toast.remove();
 		open(tab || 'news', what);
 	});
+	toast.dataset.tab = tab;
 	$('toasts').append(toast);
 	if ($('toasts').children.length > TOASTS) $('toasts').firstChild.remove();
 	const fade = () => { if (toast.matches(':hover, :focus')) setTimeout(fade, TOAST); else toast.remove(); };
