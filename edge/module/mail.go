@@ -92,6 +92,7 @@ type mailCount struct {
 type mailsOut struct {
 	Mail  []mailOut `json:"mail"`
 	Count mailCount `json:"count"`
+	Zone  int       `json:"zone"` // hours east of UTC of the times of the mails
 }
 
 func newMail(t *Tools, c *Call, _ *empty) (mailsOut, error) {
@@ -110,7 +111,7 @@ func (t *Tools) readMails(c *Call, read func(*post.Office, context.Context, post
 	if err != nil {
 		return mailsOut{}, err
 	}
-	out := mailsOut{Mail: make([]mailOut, len(mails))}
+	out := mailsOut{Mail: make([]mailOut, len(mails)), Zone: t.social.mails.Get().ZoneHours}
 	for i := range mails {
 		out.Mail[i] = t.mailOut(&mails[i])
 	}
