@@ -89,7 +89,7 @@ func (s *Session) Finish(reason string) {
 	s.Flush()
 	switch {
 	case s.flags&(flagClosed|flagClosing) != 0:
-	case s.secure != nil || s.conn.OutboundBuffered() > 0:
+	case s.secure != nil || s.kept() > 0:
 		s.end(protocol.CloseNormal, reason)
 	default:
 		s.Kill(reason)

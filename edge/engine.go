@@ -107,15 +107,32 @@ func (e *Engine) startLoops() error {
 		return fmt.Errorf("event loops: %w", err)
 	}
 	e.client = client
-	if err := e.probe(); err != nil {
+	err = e.probe()
+	for _, l := range e.loops {
+		if err == nil {
+			l.outlet, err = newOutlet()
+		}
+	}
+	if err != nil {
 		_ = client.Stop()
+		e.closeOutlets()
 		return fmt.Errorf("event loops: %w", err)
 	}
 	for _, l := range e.loops {
 		e.workers.Go(l.kicker)
+		e.workers.Go(l.watchOutlet)
 	}
 	e.ready.Store(true)
 	return nil
+}
+
+// closeOutlets ends the goroutines that wait for them. REQUIRES: the loops have stopped.
+func (e *Engine) closeOutlets() {
+	for _, l := range e.loops {
+		if l.outlet != nil {
+			_ = l.outlet.file.Close()
+		}
+	}
 }
 
 const readBuffer = 64 << 10 // bytes a loop reads from one connection before it looks at the others
@@ -355,6 +372,7 @@ func (e *Engine) stop() error {
 	e.asleep = true
 	e.awake.Unlock()
 	err := e.client.Stop()
+	e.closeOutlets()
 	e.workers.Wait()
 	e.finish(nil)
 	return err

@@ -58,8 +58,10 @@ type Limits struct {
 	HeldMessages   int
 
 	// Streams of games.
-	Watches    int
-	WatchBytes int
+	Watches     int
+	WatchBytes  int
+	WatchSocket int
+	WatchFlight int
 
 	// Connections.
 	Connections        int
@@ -183,6 +185,10 @@ var limitTable = []Limit{
 		"grids of games a connection may watch", "the call fails: 1010"),
 	countLimit("watch_bytes", "bytes", 64<<10, 1, maxBytes, func(l *Limits) *int { return &l.WatchBytes },
 		"unsent bytes with which a watcher still gets the next frame", "it gets a snapshot when it has taken everything"),
+	countLimit("watch_socket", "bytes", 64<<10, 4096, maxBytes, func(l *Limits) *int { return &l.WatchSocket },
+		"bytes for a watcher that the system keeps and has not sent", "the rest is written when the client has taken some"),
+	countLimit("watch_flight", "bytes", 8<<20, 1, maxBytes, func(l *Limits) *int { return &l.WatchFlight },
+		"unsent bytes of frames of an event loop, to clients that take them, with which more watchers get a snapshot", "it waits for its turn"),
 
 	countLimit("connections", "count", 0, 0, maxCount, func(l *Limits) *int { return &l.Connections },
 		"client connections of the node; 0 is as many as descriptors allow", "closed at once"),

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -32,14 +33,16 @@ type loop struct {
 	passed   []post   // the mailbox being emptied, kept to be used again
 	fan      fanout
 	streams  loopStreams
+	outlet   *outlet
 	stats    loopStats
 
 	// guarded by mu
-	mu     sync.Mutex
-	posts  []post
-	inbox  []*message
-	frames []*streamFrame
-	waking bool
+	mu       sync.Mutex
+	posts    []post
+	inbox    []*message
+	frames   []*streamFrame
+	writable bool // the outlet has news
+	waking   bool
 
 	// atomic
 	asked   atomic.Uint32 // the tick the loop shall run up to
@@ -109,8 +112,9 @@ func (l *loop) wake() {
 // from its sockets.
 func (l *loop) Run(context.Context) error {
 	l.mu.Lock()
-	posts, inbox, frames := l.posts, l.inbox, l.frames
+	posts, inbox, frames, writable := l.posts, l.inbox, l.frames, l.writable
 	l.posts, l.inbox, l.frames = l.passed[:0], l.fan.taken[:0], l.streams.taken[:0]
+	l.writable = false
 	l.mu.Unlock()
 
 	for i := range posts {
@@ -126,13 +130,14 @@ func (l *loop) Run(context.Context) error {
 	l.takeFrames(frames)
 	clear(frames)
 	l.streams.taken = keep(frames)
-	l.runStreams()
+	l.runStreams(writable)
 	if asked := l.asked.Load(); asked != l.now {
 		l.runTick(asked)
 	}
 
 	l.mu.Lock()
-	l.waking = len(l.posts) > 0 || len(l.inbox) > 0 || len(l.frames) > 0 || len(l.streams.active) > 0 || l.asked.Load() != l.now
+	busy := l.streams.untold || l.streams.busy()
+	l.waking = busy || l.writable || len(l.posts) > 0 || len(l.inbox) > 0 || len(l.frames) > 0 || l.asked.Load() != l.now
 	again := l.waking
 	l.mu.Unlock()
 	if again {
@@ -140,6 +145,9 @@ func (l *loop) Run(context.Context) error {
 		case l.kicks <- struct{}{}:
 		default:
 		}
+	}
+	if busy {
+		runtime.Gosched() // games and calls need processors too, and a loop with work would never give its own away
 	}
 	return nil
 }

@@ -35,9 +35,10 @@ var metricTable = []broker.Metric{
 	{Name: "gosper_stream_watchers", Help: "streams of games that clients watch, one for each client"},
 	{Name: "gosper_stream_frames_total", Help: "frames of games handed to watchers, one for each, by kind"},
 	{Name: "gosper_stream_bytes_total", Help: "bytes of these frames, by kind"},
-	{Name: "gosper_stream_skips_total", Help: "times a watcher fell behind and had to wait for a snapshot, by reason: it was slow, or the loop was busy"},
+	{Name: "gosper_stream_skips_total", Help: "times a watcher fell behind and had to wait for a snapshot, by reason: it was slow, the loop was busy, or it has to wait for its turn"},
 	{Name: "gosper_stream_dropped_total", Help: "frames that an event loop dropped for all watchers of a stream because more came than it can write"},
 	{Name: "gosper_stream_seconds", Help: "time from a game making a frame to the last write to a watcher of a loop"},
+	{Name: "gosper_stream_pass_bytes", Help: "bytes written to watchers, and the cost of the writes, in one pass of an event loop, for which its other clients wait"},
 	{Name: "gosper_bus_gaps_total", Help: "times the bus said that messages may have been missed"},
 	{Name: "gosper_bad_messages_total", Help: "messages of the bus that were no push and were not sent to clients"},
 }
@@ -58,6 +59,7 @@ var (
 	streamWatchers = metrics.NewGauge("gosper_stream_watchers", nil)
 	streamDropped  = metrics.NewCounter("gosper_stream_dropped_total")
 	streamLatency  = metrics.NewPrometheusHistogram("gosper_stream_seconds")
+	passBytes      = metrics.NewPrometheusHistogramExt("gosper_stream_pass_bytes", []float64{16 << 10, 64 << 10, 256 << 10, passShare, 2 * passShare})
 
 	refusedFull    = refusedCounter("connections")
 	refusedAddress = refusedCounter("address_connections")
@@ -126,6 +128,7 @@ func (s *Session) Count(f Frame, n int) { s.loop.stats.frames[f] += uint64(n) }
 const (
 	skipSlow = iota // its client does not take what is sent
 	skipBusy        // the loop cannot write as much as the game makes
+	skipTurn        // too many others get a snapshot already
 	skipReasons
 )
 
@@ -134,6 +137,7 @@ const streamKinds = game.FrameEnd // the last one has no bytes
 var skipCounters = [skipReasons]*metrics.Counter{
 	skipSlow: metrics.NewCounter(`gosper_stream_skips_total{reason="slow"}`),
 	skipBusy: metrics.NewCounter(`gosper_stream_skips_total{reason="busy"}`),
+	skipTurn: metrics.NewCounter(`gosper_stream_skips_total{reason="turn"}`),
 }
 
 func newStreamCounters() (frames, bytes [streamKinds]*metrics.Counter) {
@@ -186,7 +190,7 @@ func (st *loopStats) sample(l *loop) {
 	kept := int64(0)
 	for _, s := range l.sessions {
 		if s.out.waiting {
-			kept += int64(s.conn.OutboundBuffered())
+			kept += int64(s.kept())
 		}
 	}
 	outboxBytes.Add(float64(kept - st.kept))

@@ -40,6 +40,9 @@ func (s *Session) write(b []byte) bool {
 	if s.is(flagClosed | flagShut) {
 		return false
 	}
+	if s.queued() {
+		return s.queue(b)
+	}
 	if s.secure != nil {
 		_, err := s.secure.conn.Write(b)
 		return err == nil && !s.is(flagClosed)
@@ -72,7 +75,7 @@ func (s *Session) writeAll(bufs [][]byte) {
 	for _, b := range bufs {
 		total += len(b)
 	}
-	if s.secure != nil || total <= maxGathered || len(bufs) > 1000 {
+	if s.secure != nil || total <= maxGathered || len(bufs) > 1000 || s.queued() {
 		joined := s.loop.out[:0] // empty between sessions
 		for _, b := range bufs {
 			joined = append(joined, b...)
@@ -91,7 +94,7 @@ func (s *Session) writeAll(bufs [][]byte) {
 
 // room reports whether n more bytes fit into what may be kept for the client, and ends the session when they do not.
 func (s *Session) room(n int) bool {
-	kept := s.conn.OutboundBuffered()
+	kept := s.kept()
 	if kept == 0 {
 		return true
 	}
@@ -120,7 +123,9 @@ func (s *Session) slow() {
 	s.door.count(protocol.CloseSlow.Name())
 	from := len(l.out)
 	s.door.Goodbye(s, protocol.CloseSlow)
-	if bye := l.out[from:]; len(bye) > 0 && s.secure == nil {
+	if bye := l.out[from:]; len(bye) > 0 && s.queued() {
+		s.push(bye)
+	} else if len(bye) > 0 && s.secure == nil {
 		if _, err := s.conn.Write(bye); err != nil {
 			l.out = l.out[:from]
 			return
@@ -133,10 +138,15 @@ func (s *Session) slow() {
 }
 
 func (s *Session) wrote(n int) {
+	s.loop.stats.bytesOut += uint64(n)
+	s.noted(n)
+}
+
+// noted follows n more bytes that the client has to take.
+func (s *Session) noted(n int) {
 	l := s.loop
-	l.stats.bytesOut += uint64(n)
 	s.out.written += uint32(n)
-	if kept := s.conn.OutboundBuffered(); kept > 0 && !s.out.waiting {
+	if kept := s.kept(); kept > 0 && !s.out.waiting {
 		s.out.waiting = true
 		s.out.since, s.out.taken = l.now, s.out.written-uint32(kept)
 		l.wheel.earlier(s, l.after(l.engine.limits.WriteTimeout))
@@ -146,7 +156,7 @@ func (s *Session) wrote(n int) {
 // stalled looks whether a client for whom bytes wait has taken some of them, and returns the tick of the next look.
 func (s *Session) stalled() (due uint32, ok bool) {
 	l := s.loop
-	kept := s.conn.OutboundBuffered()
+	kept := s.kept()
 	if kept == 0 {
 		s.out.waiting = false
 		return 0, true

@@ -217,7 +217,7 @@ func (s *Session) finish() {
 		s.cut()
 		return
 	}
-	if s.is(flagCut) && !s.is(flagShut) && s.conn.OutboundBuffered() == 0 {
+	if s.is(flagCut) && !s.is(flagShut) && s.kept() == 0 {
 		s.flags |= flagShut
 		if s.secure != nil {
 			_ = s.secure.conn.CloseWrite()
@@ -232,7 +232,7 @@ func (s *Session) Hangup() {
 	if s.is(flagClosed) {
 		return
 	}
-	if s.conn.OutboundBuffered() == 0 {
+	if s.kept() == 0 {
 		s.cut()
 		return
 	}
@@ -286,6 +286,7 @@ func (s *Session) closed() {
 	if c, ok := s.door.Door.(Closer); ok {
 		c.Closed(s)
 	}
+	s.dropFlow()
 	s.conn, s.State, s.secure = nil, nil, nil
 	s.door.metrics.open.Dec()
 	l.engine.left(s)

@@ -24,6 +24,7 @@ type streamShard struct {
 	asking bool   // in loopStreams.asking
 	hole   bool   // frames behind queue[0] were dropped: whoever is in sync is so no more after it
 	rest   uint32 // tick before which no watcher that fell behind gets a snapshot
+	whole  int    // bytes of the last snapshot
 }
 
 const notBegun = -1
@@ -56,8 +57,8 @@ const (
 // Shares of a pass over streams, in bytes written. A write counts as writeCost bytes more than it holds, a look at a
 // watcher as lookCost, so that the time of a pass is bound whatever the frames are.
 const (
-	passShare  = 4 << 20 // about 4 ms
-	turnShare  = 512 << 10
+	passShare  = 1 << 20 // about 1 ms
+	turnShare  = 128 << 10
 	writeCost  = 2 << 10
 	lookCost   = 32
 	maxBacklog = 64 << 20 // bytes that may wait to be written to all watchers of a shard, beside the frame under way
@@ -69,6 +70,13 @@ type loopStreams struct {
 	asking []*streamShard // scratch memory of catchUp
 	slow   []*Session     // sessions with a watcher that is behind
 	taken  []*streamFrame // the inbox being emptied, kept to be used again
+
+	ready  []*Session // sessions with a flow whose sockets take bytes, in turns; the first fed of them had theirs
+	fed    int
+	untold bool       // the outlet may know more of them
+	stuck  []*Session // sessions with a flow behind bytes that gnet keeps: each tick tries again
+	flying []*Session // sessions with frames in their flow
+	flight int        // bytes of those of flying whose clients take them, as of the last tick, and what came since
 }
 
 // deliverFrame hands a frame to the loop's watchers. Any goroutine.
@@ -97,6 +105,9 @@ func (l *loop) takeFrames(frames []*streamFrame) {
 		}
 		sh.queue = append(sh.queue, f)
 		sh.bytes += len(f.Data)
+		if f.Kind == game.FrameSnapshot {
+			sh.whole = len(f.Data)
+		}
 		if !sh.active {
 			sh.active = true
 			l.streams.active = append(l.streams.active, sh)
@@ -118,20 +129,41 @@ func (sh *streamShard) drop(n int) {
 	sh.queue = sh.queue[:min(n, len(sh.queue))]
 }
 
-// runStreams writes frames for the time of one pass. Shards with frames have turns. What is left waits for the next pass.
-func (l *loop) runStreams() {
+// runStreams writes frames for the time of one pass. Shards with frames have turns, and so have clients who take bytes
+// again; both take turns with each other. What is left waits for the next pass.
+func (l *loop) runStreams(writable bool) {
 	defer l.rescue("streams")
-	for share := passShare; share > 0 && len(l.streams.active) > 0; {
-		sh := l.streams.active[0]
-		cost, more := sh.turn(l, min(share, turnShare))
-		share -= cost
-		n := copy(l.streams.active, l.streams.active[1:])
-		l.streams.active[n] = nil
-		l.streams.active = l.streams.active[:n]
-		if sh.active = more; more {
-			l.streams.active = append(l.streams.active, sh)
+	st := &l.streams
+	if writable || st.untold {
+		st.untold = l.takeWritable()
+	}
+	defer st.compact()
+	share := passShare
+	for share > 0 && st.busy() {
+		share -= l.feedReady(min(share, turnShare))
+		if share > 0 && len(st.active) > 0 {
+			share -= l.runShard(min(share, turnShare))
 		}
 	}
+	if share < passShare {
+		passBytes.Update(float64(passShare - share))
+	}
+}
+
+// busy says that there is something to write now.
+func (st *loopStreams) busy() bool { return len(st.active) > 0 || st.fed < len(st.ready) }
+
+// runShard gives the first of the shards its turn.
+func (l *loop) runShard(share int) (cost int) {
+	sh := l.streams.active[0]
+	cost, more := sh.turn(l, share)
+	n := copy(l.streams.active, l.streams.active[1:])
+	l.streams.active[n] = nil
+	l.streams.active = l.streams.active[:n]
+	if sh.active = more; more {
+		l.streams.active = append(l.streams.active, sh)
+	}
+	return cost
 }
 
 // turn writes frames until about that many bytes are spent, and says whether there is more.
@@ -193,18 +225,20 @@ func (l *loop) show(w *watcher, f *streamFrame) (cost int) {
 	case w.state == behind, w.state == wanting && f.Kind != game.FrameSnapshot,
 		w.state == synced && f.Kind == game.FrameSnapshot && f.Epoch == w.epoch:
 		return lookCost
-	case s.conn.OutboundBuffered() > l.engine.limits.WatchBytes:
+	case s.kept() > l.engine.limits.WatchBytes:
 		l.fallBehind(w)
 		l.stats.skips[skipSlow]++
+		return lookCost
+	case w.state == wanting && l.streams.flight >= l.engine.limits.WatchFlight:
+		l.fallBehind(w)
+		l.stats.skips[skipTurn]++
 		return lookCost
 	}
 	w.state, w.epoch = synced, f.Epoch
 	b := f.encoded(s.format)
-	s.watching.sending(s, len(b))
 	l.stats.frameCount[f.Kind]++
 	l.stats.frameBytes[f.Kind] += uint64(len(b))
-	s.write(b)
-	return len(b) + writeCost
+	return s.sendFrame(b) + writeCost
 }
 
 // fallBehind takes a watcher out of sync until its client has taken everything.
@@ -216,15 +250,22 @@ func (l *loop) fallBehind(w *watcher) {
 	}
 }
 
-// catchUp asks for snapshots for those watchers that fell behind and whose clients have taken everything. It runs on
-// each tick.
+// catchUp asks for snapshots for those watchers that fell behind and whose clients have taken everything: for as many as
+// there is room for in flight, first who fell behind first. It runs on each tick.
 func (l *loop) catchUp() {
+	l.measureFlight()
 	left := l.streams.slow[:0]
+	room := l.engine.limits.WatchFlight - l.streams.flight
 	for _, s := range l.streams.slow {
 		if s.watching == nil || s.flags&(flagClosed|flagClosing) != 0 {
 			continue
 		}
-		if s.conn.OutboundBuffered() > 0 || !l.askFor(s) {
+		if room <= 0 || s.kept() > 0 {
+			left = append(left, s)
+			continue
+		}
+		cost, all := l.askFor(s)
+		if room -= cost; !all {
 			left = append(left, s)
 			continue
 		}
@@ -240,8 +281,9 @@ func (l *loop) catchUp() {
 	l.streams.asking = l.streams.asking[:0]
 }
 
-// askFor makes the watchers of a session that are behind wanting, and reports whether that was possible for all.
-func (l *loop) askFor(s *Session) (all bool) {
+// askFor makes the watchers of a session that are behind wanting, and reports about how many bytes they will get, and
+// whether that was possible for all.
+func (l *loop) askFor(s *Session) (cost int, all bool) {
 	all = true
 	for i := range s.watching.list {
 		at := &s.watching.list[i]
@@ -253,11 +295,12 @@ func (l *loop) askFor(s *Session) (all bool) {
 			all = false
 		default:
 			w.state = wanting
+			cost += sh.whole
 			if !sh.asking {
 				sh.asking = true
 				l.streams.asking = append(l.streams.asking, sh)
 			}
 		}
 	}
-	return all
+	return cost, all
 }

@@ -1,6 +1,8 @@
 package edge
 
 import (
+	"golang.org/x/sys/unix"
+
 	"gosper/grid/game"
 	"gosper/protocol"
 )
@@ -8,7 +10,7 @@ import (
 // watching is what a session knows of the streams it watches. A session has one only while it watches.
 type watching struct {
 	list []watch
-	sent int  // bytes of frames given to the connection since it was last seen empty
+	flow flow
 	slow bool // in loopStreams.slow
 }
 
@@ -16,15 +18,6 @@ type watching struct {
 type watch struct {
 	stream *stream
 	pos    int32 // in the stream's shard of this loop
-}
-
-// sending counts a frame. Frames in the queue of a client do not count against what may be kept for it: how many there
-// are is bound by watch_bytes and the size of a frame.
-func (v *watching) sending(s *Session, n int) {
-	if s.conn.OutboundBuffered() == 0 {
-		v.sent = 0
-	}
-	v.sent += n
 }
 
 // Watch sends the client a stream of a game, as text when it speaks lines: a snapshot, then every frame behind it. A
@@ -56,6 +49,8 @@ func (s *Session) watch(str *stream) error {
 	}
 	if s.watching == nil {
 		s.watching = &watching{}
+		// Without success the system keeps more.
+		_ = unix.SetsockoptInt(s.conn.Fd(), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, s.loop.engine.limits.WatchSocket)
 	}
 	v, most := s.watching, s.loop.engine.limits.Watches
 	if len(v.list) >= most {
@@ -130,14 +125,6 @@ func (s *Session) unwatchAll() {
 	for s.watching != nil && len(s.watching.list) > 0 {
 		s.unwatchAt(len(s.watching.list) - 1)
 	}
-}
-
-// frameBytes returns how many bytes of what is kept for the client may be frames.
-func (s *Session) frameBytes() int {
-	if s.watching == nil {
-		return 0
-	}
-	return s.watching.sent
 }
 
 // EditLine hands the payload of an EDIT line to the game. answer is called on the loop with what Dispatcher.EditLine
