@@ -5,7 +5,8 @@
 // "events.<type>", for listeners that want one type only, and what belongs to an account to "events.user.<account>".
 //
 // Any goroutine may broadcast. A broadcast never blocks and never fails for its caller, whatever the bus does: one goroutine
-// publishes what waits, in order. What waits already is not entered again, so a slow bus makes fewer messages, not more.
+// publishes what waits, in order. What waits already is not entered again, so a slow bus makes fewer messages, not more. What
+// the bus refuses is told later, as all of its type.
 package event
 
 import (
@@ -49,7 +50,7 @@ type Options struct {
 	Throttle time.Duration // lists, counts and subscriptions are told at most once in it; default 200 ms
 	Keep     broker.Keep   // for listeners that come back; default 1,000 messages of 10 minutes
 	Pending  int           // things that may wait for the bus; default 16,384. Beyond it all of a type is told to be stale
-	Patience time.Duration // the bus may take this time for what was published before the next is; default 1 s
+	Patience time.Duration // the bus may take this time for what was published before the next is, and rests so long after a refusal; default 1 s
 	Log      *slog.Logger
 }
 
@@ -64,7 +65,7 @@ type Broadcaster struct {
 	queue    []thing            // to be published, in order
 	waiting  map[thing]struct{} // those of queue
 	settings any                // of the engine, when they were told last
-	overflow map[string]bool    // types of which something did not fit into queue
+	missed   map[thing]struct{} // what did not fit into queue or was refused by the bus, without ids: to be told as a whole
 	ended    chan struct{}      // closed when the publishing goroutine ends; nil while there is none
 }
 
@@ -97,7 +98,7 @@ func New(o Options) *Broadcaster {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Broadcaster{o: o, resting: make(map[thing]*rest), waiting: make(map[thing]struct{}), overflow: make(map[string]bool)}
+	return &Broadcaster{o: o, resting: make(map[thing]*rest), waiting: make(map[thing]struct{}), missed: make(map[thing]struct{})}
 }
 
 // Process tells that a process has changed: the list of all, which is joined with others of the moment, then this one. owner

@@ -148,7 +148,7 @@ func TestSubscriptionsAreThrottled(t *testing.T) {
 func TestManyGoroutines(t *testing.T) {
 	bus := &faulty{Bus: memory.NewBus(memory.BusOptions{}), refuse: func(n int) bool { return n%3 == 0 }}
 	defer bus.Close()
-	b := New(Options{Bus: bus})
+	b := New(Options{Bus: bus, Patience: time.Millisecond})
 	l := listen(t, bus, Subject)
 	var all sync.WaitGroup
 	for g := range 8 {
@@ -159,10 +159,13 @@ func TestManyGoroutines(t *testing.T) {
 		})
 	}
 	all.Wait()
-	b.Close()
+	b.Close() // nothing is told again after it
 	last := make(map[string]string)
 	for line := range strings.SplitSeq(l.all(), "\n") {
-		_, id, _ := strings.Cut(line, `"id":"`)
+		_, id, ok := strings.Cut(line, `"id":"`)
+		if !ok {
+			continue // all of the type, for what was refused
+		}
 		if g := id[:1]; id <= last[g] {
 			t.Fatalf("%s after %s", id, last[g])
 		} else {
@@ -222,6 +225,29 @@ func TestSlowBusJoins(t *testing.T) {
 	})
 }
 
+// Goal: what the bus refused is told when it takes messages again, once and as all of its type. Method: a bus that is gone for
+// an hour.
+func TestRefusedIsToldLater(t *testing.T) {
+	gone := &faulty{refuse: func(int) bool { return true }}
+	inBubble(t, Options{Bus: gone}, func(t *testing.T, b *Broadcaster, bus broker.Bus) {
+		gone.Bus = bus
+		l, ann := listen(t, bus, Subject), listen(t, bus, UserSubject("ann"))
+		b.Process("p1", "ann")
+		b.Process("p2", "")
+		time.Sleep(time.Hour)
+		gone.mu.Lock()
+		if gone.refuse = nil; gone.n > 5*3600 {
+			t.Errorf("tried %d times in an hour", gone.n)
+		}
+		gone.mu.Unlock()
+		time.Sleep(10 * time.Second)
+		want := `{"name":"invalidateCache","value":{"type":"processes"}}`
+		if l.all() != want || ann.all() != want {
+			t.Errorf("heard %s and %s", l.all(), ann.all())
+		}
+	})
+}
+
 // faulty is a bus that refuses, stands still while gate is open, or answers late.
 type faulty struct {
 	broker.Bus
@@ -239,9 +265,9 @@ func (f *faulty) Publish(subject string, data []byte, keep broker.Keep, done fun
 	}
 	f.mu.Lock()
 	f.n++
-	n := f.n
+	refuse := f.refuse != nil && f.refuse(f.n)
 	f.mu.Unlock()
-	if f.refuse != nil && f.refuse(n) {
+	if refuse {
 		done(broker.Position{}, errors.New("bus is gone"))
 		return
 	}

@@ -19,7 +19,7 @@ func (b *Broadcaster) tell(t thing) {
 	}
 	if len(b.queue) >= b.o.Pending {
 		overflown.Inc()
-		b.overflow[t.kind] = true
+		b.miss(t)
 		return
 	}
 	b.queue = append(b.queue, t)
@@ -29,6 +29,16 @@ func (b *Broadcaster) tell(t thing) {
 		go b.publishAll()
 	}
 }
+
+// miss notes that all of a thing's type has to be told. REQUIRES: mu is held.
+func (b *Broadcaster) miss(t thing) {
+	if t.id = ""; len(b.missed) < b.o.Pending {
+		b.missed[t] = struct{}{}
+	}
+}
+
+// roundMost bounds what is published before the bus is waited for: a bus refuses what is more than it can hold.
+const roundMost = 64
 
 // publishAll publishes what waits until nothing does. It waits for the bus between two rounds: what changes meanwhile is
 // joined.
@@ -44,17 +54,22 @@ func (b *Broadcaster) publishAll() {
 			b.publish(r, t, settings)
 		}
 		r.finished()
+		late := time.After(b.o.Patience)
 		select {
 		case <-r.done:
-		case <-time.After(b.o.Patience):
+		case <-late:
+		}
+		if r.refused.Load() && !b.isClosed() {
+			<-late
 		}
 	}
 }
 
-// round counts the messages that the bus has not taken.
+// round is what was published and not yet taken.
 type round struct {
-	left atomic.Int64
-	done chan struct{}
+	left    atomic.Int64
+	done    chan struct{}
+	refused atomic.Bool
 }
 
 func (r *round) finished() {
@@ -63,22 +78,33 @@ func (r *round) finished() {
 	}
 }
 
-// next takes what waits; nil when there is nothing, and then the caller ends.
+// next takes some of what waits, oldest first; nil when there is nothing, and then the caller ends.
 func (b *Broadcaster) next() (things []thing, settings any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	things = b.queue
-	for kind := range b.overflow { // what did not fit is among all of its type
-		things = append(things, thing{kind: kind})
+	n := min(roundMost, len(b.queue))
+	things, b.queue = b.queue[:n:n], b.queue[n:]
+	for _, t := range things {
+		delete(b.waiting, t)
 	}
-	if things == nil {
+	if len(b.queue) == 0 {
+		for t := range b.missed {
+			things = append(things, t)
+		}
+		clear(b.missed)
+	}
+	if len(things) == 0 {
 		close(b.ended)
-		b.ended = nil
+		b.queue, b.ended = nil, nil
+		return nil, nil
 	}
-	b.queue = nil
-	clear(b.waiting)
-	clear(b.overflow)
 	return things, b.settings
+}
+
+func (b *Broadcaster) isClosed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed
 }
 
 // invalidate is the message about something stale.
@@ -97,34 +123,43 @@ func (b *Broadcaster) publish(r *round, t thing, settings any) {
 	m := invalidate{"invalidateCache", value{t.kind, t.id}}
 	switch {
 	case t.kind == settingsKind:
-		b.send(r, SettingsSubject, map[string]any{settingsKind: settings}, broker.Keep{})
+		b.send(r, t, SettingsSubject, map[string]any{settingsKind: settings}, broker.Keep{})
 	case t.owner != "":
-		b.send(r, UserSubject(t.owner), m, b.o.Keep)
+		b.send(r, t, UserSubject(t.owner), m, b.o.Keep)
 	default:
-		b.send(r, Subject, m, b.o.Keep)
-		b.send(r, TypeSubject(t.kind), m, b.o.Keep)
+		b.send(r, t, Subject, m, b.o.Keep)
+		b.send(r, t, TypeSubject(t.kind), m, b.o.Keep)
 	}
 }
 
-func (b *Broadcaster) send(r *round, subject string, message any, keep broker.Keep) {
+func (b *Broadcaster) send(r *round, t thing, subject string, message any, keep broker.Keep) {
 	data, err := json.Marshal(message)
-	if err != nil {
-		b.lost(subject, err)
+	if err != nil { // settings that cannot be written: a mistake of the caller
+		b.o.Log.Error("event: a message cannot be made", "subject", subject, "error", err)
 		return
 	}
 	sent.Inc()
 	r.left.Add(1)
 	b.o.Bus.Publish(subject, data, keep, func(_ broker.Position, err error) {
 		if err != nil {
-			b.lost(subject, err)
+			b.refused(r, t, subject, err)
 		}
 		r.finished()
 	})
 }
 
-func (b *Broadcaster) lost(subject string, err error) {
+// refused notes what the bus did not take. It is told later, unless the end has come.
+func (b *Broadcaster) refused(r *round, t thing, subject string, err error) {
 	lost.Inc()
-	b.o.Log.Warn("event: a message was not published", "subject", subject, "error", err)
+	b.mu.Lock()
+	if !b.closed {
+		b.miss(t)
+	}
+	b.mu.Unlock()
+	if r.refused.Swap(true) {
+		return // one line of the log for a round
+	}
+	b.o.Log.Warn("event: the bus refuses messages, tried again later", "subject", subject, "error", err)
 }
 
 var (
