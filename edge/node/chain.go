@@ -33,7 +33,7 @@ type ChainOptions struct {
 }
 
 func defaultChainOptions() ChainOptions {
-	return ChainOptions{Active: 10_000, Steps: 256, Memory: 256 << 20, Keep: 24 * time.Hour, Timeout: 10 * time.Second, Attempts: 5,
+	return ChainOptions{Active: 10_000, Steps: 256, Memory: 256 << 20, Keep: 24 * time.Hour, Timeout: 10 * time.Second, Attempts: 10,
 		Deadline: time.Hour, Answer: 256 << 10, PerTarget: 32}
 }
 
