@@ -185,26 +185,31 @@ const nonceWorkers = 16
 
 // nonces registers a nonce for each of n players p00000… of a world, and returns them in that order.
 func (s *node) nonces(ctx context.Context, n int, world string) ([]string, error) {
+	return s.noncesOf(ctx, world, 0, n)
+}
+
+// noncesOf registers a nonce for each of n players of a world, whose names count from first.
+func (s *node) noncesOf(ctx context.Context, world string, first, n int) ([]string, error) {
 	list := make([]string, n)
 	errs := make(chan error, nonceWorkers)
 	for w := range nonceWorkers {
 		go func() {
 			var err error
 			for i := w; i < n && err == nil; i += nonceWorkers {
-				name := fmt.Sprintf("p%05d", i)
+				name := fmt.Sprintf("p%05d", first+i)
 				list[i] = rand.Text()
 				err = s.nonce(ctx, list[i], map[string]string{"world": world, "gn": name})
 			}
 			errs <- err
 		}()
 	}
-	var first error
+	var fault error
 	for range nonceWorkers {
-		if err := <-errs; err != nil && first == nil {
-			first = fmt.Errorf("register nonces: %w", err)
+		if err := <-errs; err != nil && fault == nil {
+			fault = fmt.Errorf("register nonces: %w", err)
 		}
 	}
-	return list, first
+	return list, fault
 }
 
 func (s *node) nonce(ctx context.Context, nonce string, payload map[string]string) error {
@@ -238,4 +243,14 @@ func (s *node) metric(name string) (float64, error) {
 		}
 	}
 	return 0, fmt.Errorf("the server has no metric %s", name)
+}
+
+// live collects the server's garbage and returns the bytes of what lives.
+func (s *node) live(ctx context.Context) (float64, error) {
+	for range collections {
+		if _, err := s.get(ctx, "/debug/pprof/heap?gc=1"); err != nil {
+			return 0, err
+		}
+	}
+	return s.metric("go_memstats_heap_alloc_bytes")
 }
