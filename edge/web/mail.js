@@ -50,7 +50,8 @@ export function push(route) { if (route === '/mail/new' || route === '/family/ch
 async function load() {
 	const answer = await ask('/mail/all');
 	if (!answer) return;
-	const { mail, count: { cur, max } } = answer;
+	const { mail, count: { cur, max }, zone } = answer;
+	for (const one of mail) one.when = new Date(Date.parse(`${one.time.replace(' ', 'T')}Z`) - zone * 3_600_000);
 	mails = mail.reverse().sort((a, b) => b.time.localeCompare(a.time)); // of one second: the later one first
 	unreadAre(mails.filter((one) => !one.read).map(({ key }) => key));
 	say('mail-count', `${cur} of ${max}`);
@@ -69,12 +70,15 @@ function draw() {
 }
 
 function line(mail) {
-	const { key, from, time, read: was } = mail;
+	const { key, from, when, read: was } = mail;
 	const item = make('li', was ? 'mail' : 'mail new');
 	const head = button('mail-head', '', () => read(mail));
 	head.dataset.of = key;
 	head.ariaExpanded = key === opened;
-	head.append(make('strong', '', from), make('span', 'tag', time.slice(0, 16)), make('span', 'facts', subject(mail)));
+	const today = when.toDateString() === new Date().toDateString();
+	const clock = make('time', 'tag', today ? when.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }) : when.toLocaleDateString());
+	clock.dateTime = when.toISOString();
+	head.append(make('strong', '', from), clock, make('span', 'facts', subject(mail)));
 	if (!was) head.append(make('span', 'badge', 'new'));
 	item.append(head);
 	if (key === opened) item.append(letter(mail));

@@ -8,7 +8,6 @@ import { told } from '/words.js';
 
 const TOLD = 50; // news that are kept
 const TOAST = 8000; // ms that one is shown
-const TOASTS = 2; // shown at once
 
 /** The parts: open(what), and perhaps push(route, content), and forget() for the end of a visit. */
 const PARTS = {
@@ -217,8 +216,7 @@ export function tell({ text, tab = '', what, quiet = false }) {
 		open(tab || 'news', what);
 	});
 	toast.dataset.tab = tab;
-	$('toasts').append(toast);
-	if ($('toasts').children.length > TOASTS) $('toasts').firstChild.remove();
+	$('toasts').replaceChildren(toast); // one, as high as the bar, so that nothing else is covered
 	const fade = () => { if (toast.matches(':hover, :focus')) setTimeout(fade, TOAST); else toast.remove(); };
 	setTimeout(fade, TOAST);
 }

@@ -25,6 +25,11 @@ func TestEveryScreen(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
 	p := s.guest("Ada", "foxes")
+	bob := s.guest("a-name-of-32-letters-without-gaps"[:32], "")
+	for range 10 {
+		bob.mail("Ada", "a-subject-without-any-place-to-break-it-anywhere", "text", "", "1")
+	}
+	p.unread("10")
 	p.say("world", "a-word-without-any-place-to-break-it-"+fmt.Sprintf("%080d", 7))
 	p.heard("world", "a-word-without-any-place-to-break-it-"+fmt.Sprintf("%080d", 7))
 	p.create("a game with a long name, 32 long", nil)
@@ -183,7 +188,7 @@ func TestReducedMotion(t *testing.T) {
 }
 
 // pictures are those of the README.
-var pictures = []string{"play-desktop.png", "play-phone.png", "build-phone.png", "lobby-phone.png", "welcome-phone.png"}
+var pictures = []string{"play-desktop.png", "play-phone.png", "build-phone.png", "mail-phone.png", "lobby-phone.png", "welcome-phone.png"}
 
 // Goal: the pictures of the README show the page as it is. Method: with GOSPER_SCREENSHOTS=1 play a short game and write
 // them anew; otherwise see that they are there.
@@ -267,6 +272,19 @@ func TestScreenshots(t *testing.T) {
 	other.click(`#to-lobby`)
 	other.until(`document.querySelectorAll('.line-game').length === 3`)
 	other.shoot(filepath.Join(folder, "lobby-phone.png"))
+	other.mail("Mio", "For your pond", "Two gliders, as the east side is too quiet.\n\nLin", "9:glider", "2")
+	bob.mail("Mio", "Tomorrow at eight?", "I have a plan for the corner.", "", "1")
+	bob.social("family")
+	bob.eval(`const form = document.getElementById('family-found'); form.elements.name.value = 'foxes'; form.requestSubmit()`, nil)
+	bob.until(`document.getElementById('family-name').textContent === 'foxes'`)
+	bob.eval(`const form = document.getElementById('invite-form'); form.elements.gn_target.value = 'Mio'; form.requestSubmit()`, nil)
+	mio.unread("3")
+	mio.view(390, 760, "light")
+	mio.social("mail")
+	mio.until(`document.querySelectorAll('.mail').length === 3`)
+	mio.eval(`[...document.querySelectorAll('.mail-head')].find((head) => head.textContent.includes('pond')).click()`, nil)
+	mio.until(`document.querySelector('.letter') && !document.querySelector('#toasts button')`)
+	mio.shoot(filepath.Join(folder, "mail-phone.png"))
 	newcomer := s.open()
 	newcomer.view(390, 760, "light")
 	newcomer.shoot(filepath.Join(folder, "welcome-phone.png"))

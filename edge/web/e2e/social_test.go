@@ -85,6 +85,7 @@ func TestMail(t *testing.T) {
 		p.until(`document.activeElement.matches('.mail-head[aria-expanded=true]')`)
 		p.unread("")
 	}
+	bob.until(`Math.abs(Date.parse(document.querySelector('.mail time').dateTime) - Date.now()) < 60_000`)
 	bob.choose(`.letter`, "Accept the gift")
 	bob.done("You have accepted 2 × glider.")
 	bob.until(`document.querySelector('.letter .hint').textContent === 'You have accepted 2 × glider.'`)
