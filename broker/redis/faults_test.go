@@ -1,0 +1,288 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gosper/broker"
+	"gosper/broker/redis/redistest"
+)
+
+// reconnectTime is how long it may take until all goes on after a fault has ended.
+const reconnectTime = 5 * time.Second
+
+// crowd is a set of subscribers on one node, each of a subject of its own, with one pattern that matches them all.
+type crowd struct {
+	t    *testing.T
+	bus  *Bus
+	name string
+	all  []*member
+	wild *member
+}
+
+// member is one subscriber.
+type member struct {
+	subject string
+	got     atomic.Int64
+	gaps    atomic.Int64
+	mu      sync.Mutex
+	last    *broker.Message
+}
+
+const crowdSize = 200
+
+func newCrowd(t *testing.T, r *Redis, name string) *crowd {
+	t.Helper()
+	c := &crowd{t: t, bus: r.Bus(), name: name}
+	for i := range crowdSize {
+		c.all = append(c.all, c.join(fmt.Sprintf("%s.%d", name, i)))
+	}
+	c.wild = c.join(name + ".>")
+	return c
+}
+
+func (c *crowd) join(pattern string) *member {
+	c.t.Helper()
+	m := &member{subject: pattern}
+	s, err := c.bus.Subscribe(pattern, broker.Handler{
+		Message: func(message *broker.Message) {
+			m.mu.Lock()
+			m.last = message
+			m.mu.Unlock()
+			m.got.Add(1)
+		},
+		Gap: func(string) { m.gaps.Add(1) },
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(s.Unsubscribe)
+	return m
+}
+
+func (m *member) newest() *broker.Message {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.last
+}
+
+// talk publishes to each member from a bus until one message of each was taken, and waits until each member, and the
+// pattern, has heard it.
+func (c *crowd) talk(from *Redis, within time.Duration) {
+	c.t.Helper()
+	end := time.Now().Add(within)
+	before := make([]int64, len(c.all))
+	for i, m := range c.all {
+		before[i] = m.got.Load()
+		say(c.t, from, m.subject, end)
+	}
+	for i, m := range c.all {
+		await(c.t, end, "a message at "+m.subject, func() bool { return m.got.Load() > before[i] })
+	}
+}
+
+// say publishes until it succeeds.
+func say(t *testing.T, from *Redis, subject string, end time.Time) broker.Position {
+	t.Helper()
+	for {
+		at, err := publish(t, from, subject)
+		if err == nil {
+			return at
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// publish waits for the answer.
+func publish(t *testing.T, from *Redis, subject string) (broker.Position, error) {
+	t.Helper()
+	type answer struct {
+		at  broker.Position
+		err error
+	}
+	done := make(chan answer, 2)
+	from.Bus().Publish(subject, []byte("x"), broker.Keep{Messages: 50}, func(at broker.Position, err error) { done <- answer{at, err} })
+	select {
+	case a := <-done:
+		return a.at, a.err
+	case <-time.After(20 * time.Second):
+		t.Fatal("a publish was never answered")
+	}
+	panic("not reached")
+}
+
+func await(t *testing.T, end time.Time, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for ; !ok(); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatal("waited in vain: ", what)
+		}
+	}
+}
+
+// toldAll fails unless every subscriber was told of a gap more often than before.
+func (c *crowd) toldAll(before int64) {
+	c.t.Helper()
+	for _, m := range append(c.all, c.wild) {
+		if m.gaps.Load() <= before {
+			c.t.Errorf("%s was told of %d gaps, %d before the fault", m.subject, m.gaps.Load(), before)
+		}
+	}
+}
+
+// Goal: after a fault everybody who may have missed something is told so, and all goes on within 5 s of its end.
+// Method: two nodes, one of them with 200 subscribers and a pattern, on real servers of both kinds; the server is killed
+// and started, stopped and continued, killed again and again, and connections swallow bytes.
+func TestFaults(t *testing.T) {
+	faults := []struct {
+		name  string
+		cause func(s *redistest.Server, p *proxy, c *crowd)
+	}{
+		{"Restart", func(s *redistest.Server, _ *proxy, _ *crowd) { s.Kill(); s.Run() }},
+		{"Pause", func(s *redistest.Server, _ *proxy, c *crowd) {
+			s.Pause()
+			await(c.t, time.Now().Add(2*reconnectTime), "the link to be given up", func() bool { return c.bus.Health() != nil })
+			s.Resume()
+		}},
+		{"Flapping", func(s *redistest.Server, _ *proxy, c *crowd) {
+			for range 3 {
+				s.Kill()
+				await(c.t, time.Now().Add(reconnectTime), "the link to be lost", func() bool { return c.bus.Health() != nil })
+				s.Run()
+			}
+		}},
+		{"HalfOpen", func(_ *redistest.Server, p *proxy, c *crowd) {
+			p.swallow()
+			await(c.t, time.Now().Add(reconnectTime), "the gap", func() bool { return c.wild.gaps.Load() > 0 })
+		}},
+	}
+	for _, f := range faults {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.Start(t)
+			p := newProxy(t, s.Addr())
+			here, there := open(t, "redis://"+p.listener.Addr().String()), open(t, s.URL())
+			c := newCrowd(t, here, "crowd")
+			c.talk(here, reconnectTime)
+			c.talk(there, reconnectTime)
+			f.cause(s, p, c)
+			end := time.Now().Add(reconnectTime)
+			await(t, end, "both nodes' links", func() bool { return here.Health() == nil && there.Health() == nil })
+			c.toldAll(0)
+			c.talk(there, reconnectTime)
+			c.talk(here, reconnectTime)
+		})
+	}
+}
+
+// Goal: a cluster's links are made again as that of a single server. Method: kill and start; the slots stay in the
+// server's file.
+func TestClusterRestart(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartCluster(t)
+	here := open(t, s.URL())
+	c := newCrowd(t, here, "crowd")
+	c.talk(here, reconnectTime)
+	s.Kill()
+	await(t, time.Now().Add(reconnectTime), "the links to be lost", func() bool { return here.Health() != nil })
+	s.Run()
+	end := time.Now().Add(2 * reconnectTime)
+	await(t, end, "all links", func() bool { return here.Health() == nil })
+	c.talk(here, reconnectTime)
+	c.toldAll(0)
+}
+
+// Goal: no offset is given twice in an epoch when the server comes back with less than it had. Method: a snapshot of
+// the server's in the middle, kill, start; then the data is lost altogether.
+func TestOlderData(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	r := open(t, s.URL())
+	first := say(t, r, "talk", time.Now())
+	if _, err := s.Do("SAVE"); err != nil {
+		t.Fatal(err)
+	}
+	second := say(t, r, "talk", time.Now())
+	if first.Epoch != second.Epoch || second.Offset != 2 {
+		t.Fatalf("%v, then %v", first, second)
+	}
+	s.Kill()
+	await(t, time.Now().Add(reconnectTime), "the link to be lost", func() bool { return r.Health() != nil })
+	s.Run()
+	third := say(t, r, "talk", time.Now().Add(reconnectTime))
+	if third.Epoch <= second.Epoch || third.Offset != 1 {
+		t.Errorf("after the restart with older data came %v, before it %v", third, second)
+	}
+	rec, err := r.Bus().History(t.Context(), "talk", second, 10)
+	if err != nil || rec.Recovered || rec.Top != third || len(rec.Messages) != 1 {
+		t.Errorf("the old position: %+v, %v", rec, err)
+	}
+	if _, err := s.Do("FLUSHALL"); err != nil {
+		t.Fatal(err)
+	}
+	if fourth := say(t, r, "talk", time.Now()); fourth.Epoch <= third.Epoch || fourth.Offset != 1 {
+		t.Errorf("after all data was lost came %v", fourth)
+	}
+}
+
+// Goal: while Redis is away publishers never wait, what waits is bounded, and every message is answered once. Method:
+// a stopped server, more messages than the queues take, then a server that goes on, then Close with a full queue.
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	s := redistest.Start(t)
+	r := open(t, s.URL())
+	s.Pause()
+	const count = MaxQueue + 2*batchMessages + 1000
+	flood := func() (answers, busy *atomic.Int64) {
+		answers, busy = new(atomic.Int64), new(atomic.Int64)
+		longest := time.Duration(0)
+		for range count {
+			begin := time.Now()
+			r.Bus().Publish("flood", []byte("x"), broker.Keep{Messages: 5}, func(_ broker.Position, err error) {
+				answers.Add(1)
+				if errors.Is(err, broker.ErrBusy) {
+					busy.Add(1)
+				} else if err != nil && !errors.Is(err, broker.ErrTimeout) && !errors.Is(err, broker.ErrClosed) {
+					t.Error(err)
+				}
+			})
+			longest = max(longest, time.Since(begin))
+		}
+		if longest > time.Second {
+			t.Errorf("a publish took %s", longest)
+		}
+		return answers, busy
+	}
+	answers, busy := flood()
+	if busy.Load() == 0 || busy.Load() > 1000+2*batchMessages {
+		t.Errorf("%d of %d messages were refused", busy.Load(), count)
+	}
+	big := new(atomic.Int64)
+	for i := range 2 * MaxQueueBytes / broker.MaxValue {
+		r.Bus().Publish(fmt.Sprintf("big.%d", i), make([]byte, broker.MaxValue), broker.Keep{}, func(_ broker.Position, err error) {
+			if errors.Is(err, broker.ErrBusy) {
+				big.Add(1)
+			}
+		})
+	}
+	if got := r.Bus().queued.Load(); got > MaxQueueBytes || big.Load() == 0 {
+		t.Errorf("%d bytes wait, %d big messages were refused", got, big.Load())
+	}
+	s.Resume()
+	await(t, time.Now().Add(4*reconnectTime), "all answers", func() bool { return answers.Load() == count })
+	say(t, r, "flood", time.Now().Add(2*reconnectTime))
+	s.Pause()
+	answers, _ = flood()
+	r.Close()
+	if answers.Load() != count || r.Bus().queued.Load() != 0 {
+		t.Errorf("%d of %d were answered after Close, %d bytes wait", answers.Load(), count, r.Bus().queued.Load())
+	}
+}
