@@ -8,7 +8,7 @@ CUTS    ?= 10000
 FSYNCS  ?= 200
 ROUNDS  ?= 5
 ARGS    ?=
-CRASHES := ^Test(Kill|KillAtFsync|KillUnderEdits|(Queue)?PowerCuts(Control)?)$$
+CRASHES := ^Test(Kill|KillAtFsync|KillUnderEdits|KillBetweenSteps|(Queue)?PowerCuts(Control)?)$$
 
 .DEFAULT_GOAL := help
 .PHONY: help build run test race fuzz lint bench e2e crash soak docs

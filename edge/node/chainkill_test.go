@@ -37,7 +37,7 @@ func chainKills(t *testing.T) int {
 
 const (
 	killClients = 6
-	killChains  = 40 // chains that one client submits at most before the next kill
+	killChains  = 20 // chains that one client submits at most before the next kill
 )
 
 // Goal: each chain that a node has accepted is completed once, whenever the node dies: no step is lost, none begins before
