@@ -32,6 +32,7 @@ const (
 
 // Options say where Redis is. URL is needed; see the package documentation for its forms.
 type Options struct {
-	URL string
-	Log *slog.Logger // nil: none
+	URL      string
+	Password string       // when the URL has none
+	Log      *slog.Logger // nil: none
 }

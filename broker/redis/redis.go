@@ -24,6 +24,9 @@ func Open(o Options) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
+	if option.Password == "" {
+		option.Password = o.Password
+	}
 	log := o.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

@@ -103,6 +103,9 @@ func gameCreate(t *Tools, c *Call, in *gameCreateIn) (gameUserOut, error) {
 	if err != nil {
 		return gameUserOut{}, err
 	}
+	if t.gameMade != nil {
+		t.gameMade(g.ID())
+	}
 	if err := t.follow(c, g.ID()); err != nil {
 		return gameUserOut{}, err
 	}

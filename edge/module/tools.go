@@ -117,6 +117,7 @@ type Config struct {
 	Registry  broker.Registry
 	Bus       broker.Bus
 	Games     *game.Host      // nil: a node without games
+	GameMade  func(game.ID)   // told of every new game, of which Games sends no notice; it must not block. nil: nobody
 	Jobs      broker.Queue    // jobs behind functions; nil: e-mails only wait, and nothing is built
 	Schedule  broker.Schedule // nil: nothing is built
 	Buildings BuildingKinds   // nil: DefaultBuildings
@@ -156,6 +157,7 @@ type Tools struct {
 	post       *post.Office  // nil: a node without mailboxes
 	chains     *chain.Engine // nil: a node without work chains
 	outbox     *Outbox
+	gameMade   func(game.ID) // nil: nobody is told
 	// operatorToken is known to operators only; "" to nobody.
 	operatorToken string
 
@@ -187,6 +189,7 @@ func newTools(c Config) (*Tools, error) {
 		social:     newSocial(&c),
 		post:       c.Post,
 		chains:     c.Chains,
+		gameMade:   c.GameMade,
 
 		operatorToken: c.OperatorToken,
 

@@ -14,7 +14,7 @@ import (
 // openEvents makes what tells listeners that something has changed. A crash may have come between a change and its news, so
 // it begins with the news that everything may have.
 func (n *Node) openEvents() error {
-	n.events = event.New(event.Options{Bus: n.db.Bus(), Log: n.log})
+	n.events = event.New(event.Options{Bus: n.bus, Log: n.log})
 	n.events.Everything()
 	n.listeners = websocket.NewEvents(n.log)
 	return nil
@@ -45,3 +45,6 @@ func (s *gameSink) Notice(n *game.Notice) {
 	s.GameSink.Notice(n)
 	s.events.Subscription(n.Info.ID.String())
 }
+
+// gameMade tells that there is a new game.
+func (n *Node) gameMade(id game.ID) { n.events.Subscription(id.String()) }

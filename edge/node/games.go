@@ -19,7 +19,7 @@ func (n *Node) startGames(ctx context.Context) error {
 	n.streams = edge.NewStreams()
 	begin := time.Now()
 	host, err := game.NewHost(ctx, game.Config{Log: n.db.Log(), Store: n.db.Store(), Budget: grid.NewBudget(o.GamesMemory), Limits: o.Games,
-		Sink: &gameSink{module.NewGameSink(n.db.Bus(), n.streams), n.events}, Workers: o.GameWorkers, Logger: n.log})
+		Sink: &gameSink{module.NewGameSink(n.bus, n.streams), n.events}, Workers: o.GameWorkers, Logger: n.log})
 	if err != nil {
 		return fmt.Errorf("games: %w", err)
 	}

@@ -17,7 +17,7 @@ func (n *Node) gateListeners(cert *tls.Config) (list []edge.Listener) {
 	}
 	config := gate.Config{Table: n.table, Open: o.GateOpenFunctions, Timeout: o.Limits.GateTimeout, Log: n.log}
 	if o.GateWorkerAddr != "" {
-		config.Queue, config.Registry, config.Consumers = n.db.Queue(), n.db.Registry(), n.staffed
+		config.Queue, config.Registry, config.Consumers = n.db.Queue(), n.registry, n.staffed
 	}
 	n.gate = gate.New(config)
 	if n.work.door != nil {

@@ -20,6 +20,7 @@ import (
 	"gosper/broker/mailer"
 	"gosper/broker/pebble"
 	"gosper/broker/post"
+	"gosper/broker/redis"
 	"gosper/broker/worker"
 	"gosper/edge"
 	"gosper/edge/config"
@@ -35,20 +36,23 @@ import (
 
 // Node is a running node. All methods may be called from any goroutine.
 type Node struct {
-	options Options
-	log     *slog.Logger
-	db      *pebble.DB
-	config  *config.Folder
-	post    *post.Office
-	streams *edge.Streams
-	games   *game.Host
-	table   *module.Table
-	engine  *edge.Engine
-	gate    *gate.Gate // nil without its ports
-	site    *control.Server
-	gateway *target.Gateway
-	chains  *chain.Engine
-	events  *event.Broadcaster
+	options  Options
+	log      *slog.Logger
+	db       *pebble.DB
+	bus      broker.Bus      // of the store, or shared
+	registry broker.Registry // likewise
+	shared   *redis.Redis    // nil: this node is alone
+	config   *config.Folder
+	post     *post.Office
+	streams  *edge.Streams
+	games    *game.Host
+	table    *module.Table
+	engine   *edge.Engine
+	gate     *gate.Gate // nil without its ports
+	site     *control.Server
+	gateway  *target.Gateway
+	chains   *chain.Engine
+	events   *event.Broadcaster
 	// listeners is the door of those who hear events.
 	listeners *websocket.Events
 	work      work
@@ -72,7 +76,7 @@ func Start(ctx context.Context, o Options, log *slog.Logger) (*Node, error) {
 	n := &Node{options: o, log: log, drainAsk: make(chan struct{})}
 	startGames := func() error { return n.startGames(ctx) }
 	openChains := func() error { return n.openChains(ctx) }
-	for _, step := range []func() error{n.openStore, n.openConfig, n.openPost, n.openEvents, startGames, openChains, n.startTable, n.startWork, n.openChatLog, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
+	for _, step := range []func() error{n.openStore, n.openBus, n.openConfig, n.openPost, n.openEvents, startGames, openChains, n.startTable, n.startWork, n.openChatLog, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -117,8 +121,8 @@ func (n *Node) startTable() error {
 	if err != nil {
 		return err
 	}
-	n.table, err = module.New(module.Config{Options: n.options.Functions, Store: n.db.Store(), Registry: n.db.Registry(),
-		Bus: n.db.Bus(), Games: n.games, Jobs: n.db.Queue(), Schedule: n.db.Schedule(), Buildings: kinds, Mailbox: n.options.mailbox(), Post: n.post, Settings: n.config, Chains: n.chains, OperatorToken: string(n.options.InternalToken), Secret: secret, Log: n.log})
+	n.table, err = module.New(module.Config{Options: n.options.Functions, Store: n.db.Store(), Registry: n.registry,
+		Bus: n.bus, Games: n.games, GameMade: n.gameMade, Jobs: n.db.Queue(), Schedule: n.db.Schedule(), Buildings: kinds, Mailbox: n.options.mailbox(), Post: n.post, Settings: n.config, Chains: n.chains, OperatorToken: string(n.options.InternalToken), Secret: secret, Log: n.log})
 	return err
 }
 
@@ -138,7 +142,7 @@ func (n *Node) startEngine() error {
 	}
 	listeners = append(listeners, n.beanstalk()...)
 	listeners = append(listeners, n.gateListeners(cert)...)
-	n.engine, err = edge.Start(edge.Config{Loops: o.Loops, Listeners: listeners, Limits: o.Limits, Bus: n.db.Bus(),
+	n.engine, err = edge.Start(edge.Config{Loops: o.Loops, Listeners: listeners, Limits: o.Limits, Bus: n.bus,
 		Dispatcher: n.table, Streams: n.streams, Log: n.log})
 	return err
 }
@@ -152,7 +156,7 @@ func (n *Node) startSite() error {
 	door := websocket.New(line.New())
 	n.site, err = control.Start(control.Config{
 		HTTPAddr: o.HTTPAddr, HTTPSAddr: o.HTTPSAddr, TLS: cert, InternalAddr: o.InternalAddr, Token: string(o.InternalToken),
-		Origins: o.Origins, ProxyFrom: o.ProxyFrom, Limits: o.HTTP, Page: web.FS, Table: n.table, Bus: n.db.Bus(),
+		Origins: o.Origins, ProxyFrom: o.ProxyFrom, Limits: o.HTTP, Page: web.FS, Table: n.table, Bus: n.bus,
 		Queue: n.db.Queue(), Schedule: n.db.Schedule(), Chains: n.chains, Events: n.events, EventsOpen: o.Chains.EventsOpen, Listen: n.listen, ChatLog: n.chatLog, Post: n.post, Settings: n.config, PublicSettings: o.ConfigPublic, Room: n.engine,
 		Adopt: func(c net.Conn, info edge.AdoptInfo) error { return n.engine.Adopt(c, door, info) },
 		Ready: n.ready, Drain: n.askDrain, Metrics: metricTables(), Version: Version(), Log: n.log,
@@ -162,13 +166,13 @@ func (n *Node) startSite() error {
 
 // ready says why the node should get no clients; nil when it should.
 func (n *Node) ready() error {
-	return errors.Join(n.db.Health(), n.engine.Err())
+	return errors.Join(n.db.Health(), n.busHealth(), n.engine.Err())
 }
 
 // metricTables gathers what the packages of a node say about their metrics.
 func metricTables() []control.Metric {
 	var all []control.Metric
-	for _, table := range [][]broker.Metric{edge.Metrics(), pebble.Metrics, module.Metrics(), game.Metrics(),
+	for _, table := range [][]broker.Metric{edge.Metrics(), pebble.Metrics, redis.Metrics(), module.Metrics(), game.Metrics(),
 		worker.Metrics(), mailer.Metrics(), post.Metrics(), beanstalk.Metrics(), gate.Metrics(), config.Metrics(), chain.Metrics(), event.Metrics(), target.Metrics()} {
 		for _, m := range table {
 			all = append(all, control.Metric{Name: m.Name, Type: metricType(m.Name), Help: m.Help})
@@ -257,6 +261,9 @@ func (n *Node) close() error {
 		errs = append(errs, n.games.Close()) // notes in each log where its game is
 	}
 	n.config.Close()
+	if n.shared != nil {
+		errs = append(errs, n.shared.Close())
+	}
 	if n.db != nil {
 		errs = append(errs, n.db.Close())
 	}

@@ -26,6 +26,9 @@ import (
 type Options struct {
 	Data string // folder of everything that lasts
 
+	Bus         string // URL of the bus that nodes share; "": the node is alone
+	BusPassword Secret // for a URL without one
+
 	LineAddr       string // "" closes a port
 	GateAddr       string
 	GateWorkerAddr string
@@ -122,7 +125,7 @@ func DefaultOptions() Options {
 
 // Validate returns an error that names the first option that cannot be.
 func (o *Options) Validate() error {
-	for _, check := range []func() error{o.checkAddrs, o.checkTLS, o.checkSecrets, o.checkOrigins, o.checkGames, o.checkMail, o.checkRest} {
+	for _, check := range []func() error{o.checkAddrs, o.checkBus, o.checkTLS, o.checkSecrets, o.checkOrigins, o.checkGames, o.checkMail, o.checkRest} {
 		if err := check(); err != nil {
 			return err
 		}

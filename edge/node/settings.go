@@ -92,6 +92,7 @@ func (o *Options) bind() *binder {
 	b := &binder{flags: flag.NewFlagSet("gosper serve", flag.ContinueOnError)}
 	b.flags.SetOutput(io.Discard)
 	o.bindPlaces(b)
+	o.bindBus(b)
 	o.bindSecrets(b)
 	o.bindFunctions(b)
 	o.bindGames(b)
