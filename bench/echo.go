@@ -32,7 +32,7 @@ type echoSide struct {
 	load              *echoLoad
 	allocs            func() (float64, error) // objects the server has allocated so far; nil: not known
 	pipelined, single echoMode
-	paced             latencies // of the turn under way
+	paced, all        latencies // of the turn under way, and of all turns
 	p50, p99, p999    []float64 // µs, one a turn
 }
 
@@ -187,6 +187,10 @@ func (s *echoSide) endTurn() {
 	s.p50 = append(s.p50, s.paced.quantile(0.5))
 	s.p99 = append(s.p99, s.paced.quantile(0.99))
 	s.p999 = append(s.p999, s.paced.quantile(0.999))
+	if s.all.h == nil {
+		s.all = newLatencies()
+	}
+	s.all.h.Merge(s.paced.h)
 	s.paced = newLatencies()
 }
 
@@ -229,6 +233,13 @@ func echoReport(r *Run, sides []*echoSide) {
 		series("_p99_us", s.p99)
 		series("_p999_us", s.p999)
 	}
+	var lines []Line
+	for _, s := range sides {
+		if s.all.h != nil {
+			lines = append(lines, latencyLine(s.name, s.all))
+		}
+	}
+	r.LatencyPlot("echo_latency", fmt.Sprintf("Echo at %d frames a second", echoPaceRate), lines...)
 	if gnet == nil {
 		return
 	}

@@ -9,8 +9,8 @@ import (
 func init() {
 	Register(Scenario{
 		Name:    "fanout",
-		Summary: "publishers and websocket subscribers of one subject; a burst to 10,000; peer: nats-server",
-		Peers:   []string{"nats"},
+		Summary: "publishers and websocket subscribers of one subject; a burst to 10,000; peers: nats-server, redis, mosquitto",
+		Peers:   []string{"nats", "redis", "mosquitto"},
 		Run:     runFanout,
 	})
 }
@@ -40,7 +40,8 @@ type fanSide struct {
 // fanSeries is one way of publishing: what the passes of the turn under way came to, and the values of all turns.
 type fanSeries struct {
 	deliveries, seconds, cpuSeconds float64
-	arrival                         latencies
+	arrival                         latencies // of the turn under way, and of all
+	all                             latencies
 
 	perSecond, perCPU, p50, p99 []float64
 }
@@ -55,7 +56,7 @@ func runFanout(ctx context.Context, r *Run) error {
 	r.Setting("window", fanWindow)
 	r.Setting("message_bytes", fanBytes)
 	r.Setting("burst_subscribers", burst)
-	r.Setting("publish", "lines (0000PUBLIC) of other connections; nats: PUB of other connections")
+	r.Setting("publish", "lines (0000PUBLIC) of other connections; nats: PUB, redis: PUBLISH, mosquitto: PUBLISH of QoS 0, of other connections")
 	r.Setting("generator_threads", fanReaders+1)
 	r.Step(0, "what the loopback costs without a server")
 	if err := reportLoopback(r, subscribers, burst); err != nil {
@@ -124,14 +125,15 @@ func fanSides(ctx context.Context, r *Run, cl *closers, subscribers int) ([]*fan
 	if err := connect(&fanSide{name: "lines_", pid: s.pid()}, s.web, lineFan(s, lines)); err != nil {
 		return nil, nil, err
 	}
-	if r.Against == "nats" {
-		c, addr, version, err := startPeer(ctx, r.Options, "nats")
+	if r.Against != "" {
+		c, addr, version, proto, err := startFanPeer(ctx, r, "chat."+fanWorld+".public")
 		if err != nil {
 			return nil, nil, err
 		}
 		cl.add(c.stop)
-		r.PeerSeries("nats", version, "", nil)
-		if err := connect(&fanSide{peer: "nats", pid: c.pid}, addr, natsFan(addr, "chat."+fanWorld+".public")); err != nil {
+		r.PeerSeries(r.Against, version, "", nil)
+		r.Setting("durability_"+r.Against, "none: messages are in memory only")
+		if err := connect(&fanSide{peer: r.Against, pid: c.pid}, addr, proto); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -204,7 +206,22 @@ func (m *fanSeries) endTurn() {
 	}
 	m.p50 = append(m.p50, m.arrival.quantile(0.5)/1000)
 	m.p99 = append(m.p99, m.arrival.quantile(0.99)/1000)
+	if m.all.h == nil {
+		m.all = newLatencies()
+	}
+	m.all.h.Merge(m.arrival.h)
 	m.deliveries, m.seconds, m.cpuSeconds, m.arrival = 0, 0, 0, newLatencies()
+}
+
+// fanArrivals draws how long a message took to its subscribers when one was under way at a time.
+func fanArrivals(r *Run, sides []*fanSide) {
+	var lines []Line
+	for _, s := range sides {
+		if s.single.all.h != nil {
+			lines = append(lines, latencyLine(s.load.proto.name, s.single.all))
+		}
+	}
+	r.LatencyPlot("fanout_arrival", fmt.Sprintf("Arrival of one message at %v subscribers", r.Result.Settings["subscribers"]), lines...)
 }
 
 func fanReport(r *Run, sides []*fanSide) {
@@ -223,18 +240,20 @@ func fanReport(r *Run, sides []*fanSide) {
 			record("_p99_ms", m.p99)
 		}
 	}
-	own, nats := sides[0], sides[len(sides)-1]
-	if nats.peer == "" {
+	fanArrivals(r, sides)
+	own, other := sides[0], sides[len(sides)-1]
+	if other.peer == "" {
 		return
 	}
-	single, joined := quotients(own.single.perCPU, nats.single.perCPU), quotients(own.joined.perCPU, nats.joined.perCPU)
-	r.RatioSeries("vs_nats_single", single)
-	r.RatioSeries("vs_nats_joined", joined)
+	vs := "vs_" + other.peer
+	single, joined := quotients(own.single.perCPU, other.single.perCPU), quotients(own.joined.perCPU, other.joined.perCPU)
+	r.RatioSeries(vs+"_single", single)
+	r.RatioSeries(vs+"_joined", joined)
 	// The one ratio that is kept is the smaller, so that it holds for both kinds of work.
 	if len(joined) > 0 && median(joined) < median(single) {
 		single = joined
 	}
-	r.RatioSeries("vs_nats", single)
+	r.RatioSeries(vs, single)
 }
 
 // runBurst measures how long one message takes to reach many subscribers, on a server of its own.

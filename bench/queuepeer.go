@@ -79,8 +79,8 @@ func (p *queuePeer) start(ctx context.Context, r *Run) (err error) {
 
 // versionOf asks a program for its version; "unknown" when it does not say.
 func versionOf(binary, flag string) string {
-	out, err := exec.Command(binary, flag).Output()
-	if err != nil {
+	out, _ := exec.Command(binary, flag).Output() // some say it and fail
+	if len(out) == 0 {
 		return "unknown"
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
