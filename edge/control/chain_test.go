@@ -30,7 +30,7 @@ func (a *answering) Do(ctx context.Context, s chain.Step) chain.Outcome {
 }
 
 // chainRig is a server with an engine of work chains.
-func chainRig(t *testing.T) (*rig, *answering) {
+func chainRig(t *testing.T, change ...func(*Config)) (*rig, *answering) {
 	t.Helper()
 	store, queue, executor := memory.NewStore(), memory.NewQueue(broker.QueueOptions{}), new(answering)
 	e, err := chain.Open(t.Context(), chain.EngineOptions{Store: store, Queue: queue, Executor: executor})
@@ -43,7 +43,12 @@ func chainRig(t *testing.T) (*rig, *answering) {
 		queue.Close()
 		store.Close()
 	})
-	return newRig(t, func(c *Config) { c.Chains, c.Queue = e, queue }), executor
+	return newRig(t, func(c *Config) {
+		c.Chains, c.Queue = e, queue
+		for _, change := range change {
+			change(c)
+		}
+	}), executor
 }
 
 // chainOf is a sealed chain of endpoints, in this order.
