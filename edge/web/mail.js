@@ -1,7 +1,9 @@
 /** The mailbox: reading, answering, writing. Loaded with its tab. */
-import { $, button, make, on, onSubmit, say, sure } from '/screens.js';
-import { ask, fill, node, note, open as openPart, place, seen, unreadAre } from '/social.js';
+import { $, button, explain, make, on, onSubmit, say, sure } from '/screens.js';
+import { ask, fill, node, note, open as openPart, place, problem, seen, unreadAre } from '/social.js';
 import { subject, thing, things } from '/words.js';
+
+const INVALID = 1001; // status of what was accepted already, or has no effect any more
 
 let mails = []; // newest first
 let opened = ''; // key of the mail that is read
@@ -124,9 +126,22 @@ function letter(mail) {
 	return part;
 }
 
+/** Answers a mail; a refusal that stays is kept with it. */
+async function answered(mail, route, content = {}) {
+	try {
+		return await node.call(route, { key: mail.key, ...content });
+	} catch (error) {
+		problem(explain(error));
+		if (mail.type !== '3' && error.status === INVALID) {
+			done.set(mail.key, `It does not count any more: ${explain(error)}.`);
+			draw();
+		}
+		return null;
+	}
+}
+
 async function accept(mail) {
-	const answer = await ask('/mail/acceptGift', { key: mail.key });
-	if (!answer) return;
+	if (!await answered(mail, '/mail/acceptGift')) return;
 	took(mail, `You have accepted ${things(mail.items)}.`);
 }
 
@@ -140,8 +155,7 @@ async function acceptAll() {
 }
 
 async function respond(mail, route, yes) {
-	const answer = await ask(route, { key: mail.key, accept: yes });
-	if (!answer) return;
+	if (!await answered(mail, route, { accept: yes })) return;
 	if (mail.type === '3') await load(); // the node has deleted it
 	took(mail, !yes ? 'You have turned it down.' : mail.type === '2' ? `${mail.from} is your friend now.` : 'You have accepted it.');
 }

@@ -140,8 +140,9 @@ export async function watch() {
 	} catch (error) {
 		if (asking !== follower) return;
 		if (!error.link) board.say(explain(error));
-		// Too many calls, or no answer: again, unless frames have come. After a broken link resumed() is first.
-		if (!GONE.has(error.status)) later(() => { if (node.state === 'open' && follower && !follower.synced) watch(); }, WATCH_AGAIN);
+		// Too many calls, or no answer: again, unless frames have come, which may be those of another view. After a broken
+		// link resumed() is first.
+		if (!GONE.has(error.status)) later(() => { if (node.state === 'open' && follower && (board.view() || !follower.synced)) watch(); }, WATCH_AGAIN);
 	}
 }
 

@@ -91,6 +91,7 @@ func TestMail(t *testing.T) {
 	bob.until(`document.querySelector('.letter .hint').textContent === 'You have accepted 2 × glider.'`)
 	twin.choose(`.letter`, "Accept the gift")
 	twin.until(`document.getElementById('social-problem').textContent === 'this was accepted or refused already'`)
+	twin.until(`document.querySelector('.letter .hint').textContent.includes('accepted or refused already') && !document.querySelector('.letter').textContent.includes('Accept the gift')`)
 
 	bob.choose(`.letter`, "To your gifts")
 	bob.choose(`#gift-patterns`, "Place")
