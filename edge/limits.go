@@ -187,7 +187,7 @@ var limitTable = []Limit{
 		"unsent bytes with which a watcher still gets the next frame", "it gets a snapshot when it has taken everything"),
 	countLimit("watch_socket", "bytes", 64<<10, 4096, maxBytes, func(l *Limits) *int { return &l.WatchSocket },
 		"bytes for a watcher that the system keeps and has not sent", "the rest is written when the client has taken some"),
-	countLimit("watch_flight", "bytes", 8<<20, 1, maxBytes, func(l *Limits) *int { return &l.WatchFlight },
+	countLimit("watch_flight", "bytes", 16<<20, 1, maxBytes, func(l *Limits) *int { return &l.WatchFlight },
 		"unsent bytes of frames of an event loop, to clients that take them, with which more watchers get a snapshot", "it waits for its turn"),
 
 	countLimit("connections", "count", 0, 0, maxCount, func(l *Limits) *int { return &l.Connections },

@@ -69,26 +69,35 @@ func (s *Session) push(b []byte) {
 	s.given(len(b))
 }
 
-// sendFrame sends b, the bytes of a frame, which stay shared and read only, and returns how many were written at once.
+// sendFrame sends b, the bytes of a frame, which stay shared and read only, and returns how many were written at once: a
+// turn's share at most.
 func (s *Session) sendFrame(b []byte) (written int) {
 	if s.is(flagClosed | flagShut) {
 		return 0
 	}
-	f := &s.watching.flow
-	if f.bytes == 0 && s.secure == nil && s.conn.OutboundBuffered() == 0 {
-		n, ok := s.take(b)
+	idle := !s.queued()
+	if idle && s.secure == nil && s.conn.OutboundBuffered() == 0 {
+		n, ok := s.take(b[:min(len(b), feedPiece)])
 		if !ok {
-			return n
+			return 0
 		}
-		if n == len(b) {
-			s.wrote(n)
-			return n
-		}
-		b, written = b[n:], n
 		s.wrote(n)
+		if n == len(b) {
+			return n
+		}
+		b, written, idle = b[n:], n, n == feedPiece
 	}
-	idle := f.bytes == 0
+	s.pushFrame(b)
 	if idle {
+		written += s.feed(turnShare)
+	}
+	return written
+}
+
+// pushFrame keeps the rest of a frame behind what waits.
+func (s *Session) pushFrame(b []byte) {
+	f := &s.watching.flow
+	if f.bytes == 0 {
 		f.fed = s.loop.now
 	}
 	f.parts = append(f.parts, part{b: b, frame: true})
@@ -97,10 +106,9 @@ func (s *Session) sendFrame(b []byte) (written int) {
 	s.given(len(b))
 	s.loop.streams.fly(s, len(b))
 	s.register()
-	if idle && written == 0 {
-		written = s.feed(turnShare)
+	if !f.registered {
+		s.loop.streams.park(s)
 	}
-	return written
 }
 
 // given counts n bytes that were put into the flow. Behind TLS they count as sent when they are encrypted.

@@ -126,6 +126,7 @@ type fakeModule struct {
 	calls   atomic.Int64
 	blocked atomic.Bool   // /block was called, and keeps its loop until hold is closed
 	hold    chan struct{} // calls to /wait are answered when it is closed
+	note    func()        // what /note does on its loop
 	host    *game.Host    // of /game/watch and edits; nil without games
 
 	mu       sync.Mutex
@@ -158,6 +159,9 @@ func (f *fakeModule) Call(c *module.Call, done func(module.Reply)) {
 		done(module.Reply{Content: c.Content})
 	case "/panic":
 		panic("asked for")
+	case "/note":
+		f.note()
+		done(module.Reply{})
 	case "/later":
 		go done(module.Reply{Content: c.Content})
 	case "/block":
