@@ -105,12 +105,16 @@ func cancelChain(t *Tools, c *Call, in *chainIn) (chain.Status, error) {
 
 const chainCompletedRoute = "/chain/completed"
 
-// chainCompletedPush tells of the end of a chain. The message is that of the pattern.
+// chainCompletedPush tells of the end of a chain. The message is that of the pattern, and missing when it is longer than
+// chainNewsMost.
 type chainCompletedPush struct {
 	Hash    string          `json:"hash"`
 	State   chain.State     `json:"state"`
-	Message json.RawMessage `json:"completion_message"`
+	Message json.RawMessage `json:"completion_message,omitempty"`
 }
+
+// chainNewsMost bounds the answers in a push, in bytes: it is kept for who is away. /chain/status has all of them.
+const chainNewsMost = 64 << 10
 
 // ChainCompleted tells the account that submitted a chain of its end. It returns when the news is kept, so that who is away
 // gets it later.
@@ -118,7 +122,11 @@ func (t *Table) ChainCompleted(ctx context.Context, s chain.Status) error {
 	if s.Account == "" {
 		return nil
 	}
-	content, err := json.Marshal(chainCompletedPush{s.Hash, s.State, chain.AppendResults(nil, s.Hash, s.Results())})
+	push := chainCompletedPush{s.Hash, s.State, chain.AppendResults(nil, s.Hash, s.Results())}
+	if len(push.Message) > chainNewsMost {
+		push.Message = nil
+	}
+	content, err := json.Marshal(push)
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`"(cooling|cd_time|seconds)":[1-9]\d*`), `"$1":<seconds>`},
 	{regexp.MustCompile(`\["\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"`), `["<date>"`},
 	{regexp.MustCompile(`"time":\d+`), `"time":<time>`},
+	{regexp.MustCompile(`"(created|modified|deadline|begun|ended)":"[^"]+"`), `"$1":"<time>"`},
 	{regexp.MustCompile(`"time":"[\d-]+ [\d:]+"`), `"time":"<time>"`},
 	{regexp.MustCompile(`"since":\d+`), `"since":<time>`},
 	{regexp.MustCompile(`"until":\d+`), `"until":<time>`},
@@ -50,7 +51,7 @@ type script struct {
 
 // Goal: whole conversations give exactly the replies clients rely on. Method: scripts in testdata. A command is
 // answered behind "----"; "as NAME" changes the client, "pass 5h" lets time go on, "gate NAME JSON" calls by gate name,
-// "edit PAYLOAD" is an EDIT line,
+// "edit PAYLOAD" is an EDIT line, "hear ROUTE" waits for the first push of a route and shows it,
 // any other line is a route and its content. $code is the newest e-mail code, $token, $session, $key (of a mail) and $game the newest of each,
 // $NAME the account of a client.
 func TestConversations(t *testing.T) {
@@ -68,7 +69,9 @@ func runScript(t *testing.T, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &script{rig: newRig(t, nil), peers: map[string]*peer{}, accounts: map[string]string{}, vars: map[string]string{}}
+	rig := newRig(t, nil)
+	rig.openChains(new(shop))
+	s := &script{rig: rig, peers: map[string]*peer{}, accounts: map[string]string{}, vars: map[string]string{}}
 	var out strings.Builder
 	for block := range strings.SplitSeq(strings.TrimSpace(string(b)), "\n\n") {
 		command, want, _ := strings.Cut(block, "\n----\n")
@@ -116,6 +119,8 @@ func (s *script) do(t *testing.T, line string) string {
 		}
 		s.rig.pass(d)
 		return ""
+	case "hear":
+		return s.plain(s.now.heard(rest))
 	case "closed":
 		return fmt.Sprint(s.now.closeCode())
 	}
