@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -107,7 +108,7 @@ func (c *chainTool) status(ctx context.Context, hash string) error {
 
 func (c *chainTool) get(ctx context.Context, hash string, wait time.Duration) (*chain.Status, error) {
 	var s chain.Status
-	err := c.api.get(ctx, fmt.Sprintf("/work/%s?wait=%g", hash, wait.Seconds()), &s)
+	err := c.api.get(ctx, fmt.Sprintf("/work/%s?wait=%g", url.PathEscape(hash), wait.Seconds()), &s)
 	return &s, err
 }
 
@@ -148,7 +149,7 @@ func moves(s *chain.Status) string {
 
 func (c *chainTool) cancel(ctx context.Context, hash string) error {
 	var s chain.Status
-	if err := c.api.exchange(ctx, http.MethodPost, "/work/"+hash+"/cancel", "", nil, &s); err != nil {
+	if err := c.api.exchange(ctx, http.MethodPost, "/work/"+url.PathEscape(hash)+"/cancel", "", nil, &s); err != nil {
 		return err
 	}
 	return c.print(&s, true)
