@@ -8,6 +8,7 @@ import { told } from '/words.js';
 
 const TOLD = 50; // news that are kept
 const TOAST = 8000; // ms that one is shown
+const NO_ACCOUNT = 1002; // status of calls that need one: a visitor by nonce has none, and nothing of all this
 
 /** The parts: open(what), and perhaps push(route, content), and forget() for the end of a visit. */
 const PARTS = {
@@ -112,10 +113,11 @@ async function nameOf(uid) {
 async function count() {
 	try {
 		const { mail } = await node.call('/mail/all');
+		document.body.classList.remove('visitor');
 		unreadAre(mail.filter(({ read }) => !read).map(({ key }) => key));
 	} catch (error) {
 		if (!(error instanceof CallError)) throw error;
-		if (!error.link) $('social-open').hidden = true; // no mailboxes here, or a visitor without an account
+		document.body.classList.toggle('visitor', error.status === NO_ACCOUNT);
 	}
 }
 

@@ -253,3 +253,25 @@ func TestSocialKeys(t *testing.T) {
 	p.run(chromedp.KeyEvent(kb.Escape))
 	p.until(`document.getElementById('social').hidden && document.activeElement.id === 'social-open'`)
 }
+
+// Goal: a mail that was answered survives a kill -9, and the pages go on. Method: Ada mails a gift and the server is killed at once;
+// it comes back; Bob, who was connected all the time, sees the mail, once, and accepts it.
+func TestMailKill(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	ada := s.guest("Ada", "", brokenLink...)
+	bob := s.guest("Bob", "", brokenLink...)
+	bob.until(`!document.getElementById('social-open').hidden`)
+	ada.mail("Bob", "before the storm", "", "9:block", "5")
+	s.kill()
+	bob.until(`['waiting', 'connecting'].includes(document.getElementById('state').dataset.state)`)
+	s.start()
+	bob.until(`document.getElementById('state').dataset.state === 'open'`)
+	bob.unread("1")
+	bob.social("mail")
+	bob.until(`document.querySelectorAll('.mail').length === 1`)
+	bob.choose(`#social-mail`, "Accept all gifts")
+	bob.done("You have accepted 5 × block.")
+	bob.social("gifts")
+	bob.until(`[...document.querySelectorAll('#gift-patterns .entry')].find((e) => e.textContent.startsWith('block')).textContent.includes('× 10')`)
+}

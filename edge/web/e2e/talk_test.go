@@ -194,6 +194,7 @@ func TestNonceLink(t *testing.T) {
 	p.until(`location.search === ''`)
 	p.say("family", "here")
 	p.heard("family", "here")
+	p.until(`!document.querySelector('#social-open, .family-head button').checkVisibility()`) // a visitor has no mailbox
 
 	other := newPage(t)
 	other.run(chromedp.Navigate(link))
