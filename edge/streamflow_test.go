@@ -1,13 +1,13 @@
 package edge_test
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,8 +100,8 @@ func TestStreamShares(t *testing.T) {
 		w.until("snapshot", w.f.Begun)
 		all = append(all, w)
 	}
-	var noted float64
-	s.mod.note = func() { noted = written(t) }
+	var noted atomic.Int64
+	s.mod.note = func() { noted.Store(written(t)) }
 	blocker.text(`{"route":"/block","msgId":1,"content":{}}`)
 	wait(t, "call", s.mod.blocked.Load)
 	before := written(t)
@@ -115,8 +115,8 @@ func TestStreamShares(t *testing.T) {
 		w.until("the generation", func() bool { return w.f.Generation() == generation && w.f.Hash() == want.Hash })
 	}
 	const most = 2 << 20 // a pass over streams, and what a last turn may exceed it by
-	if noted-before > most {
-		t.Errorf("a call waited for %.0f bytes of frames", noted-before)
+	if noted.Load()-before > most {
+		t.Errorf("a call waited for %d bytes of frames", noted.Load()-before)
 	}
 	wait(t, "the frames", func() bool { return written(t)-before > 2*most })
 	if passes, bound := counter(t, "gosper_stream_pass_bytes_count"), counter(t, `gosper_stream_pass_bytes_bucket{le="2.097152e+06"}`); passes != bound {
@@ -125,16 +125,16 @@ func TestStreamShares(t *testing.T) {
 }
 
 // written returns how many bytes the passes over streams have cost.
-func written(t testing.TB) (n float64) {
+func written(t testing.TB) int64 {
 	t.Helper()
 	var b bytes.Buffer
 	metrics.WritePrometheus(&b, false)
-	for lines := bufio.NewScanner(&b); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "gosper_stream_pass_bytes_sum "); ok {
-			if _, err := fmt.Sscan(rest, &n); err != nil {
-				t.Fatal(err)
-			}
+	n := 0.0
+	for line := range strings.Lines(b.String()) {
+		if rest, ok := strings.CutPrefix(line, "gosper_stream_pass_bytes_sum "); ok {
+			_, err := fmt.Sscan(rest, &n)
+			must(t, err)
 		}
 	}
-	return n
+	return int64(n)
 }
