@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -76,6 +77,8 @@ func (b *gamesBench) soupFigures(c *gameCrowd, alone, with besideFigures) {
 		b.r.Figure("chat_"+name+"_p50_ms", f.chat.quantile(0.5)/1000)
 		b.r.Figure("chat_"+name+"_p99_ms", f.chat.quantile(0.99)/1000)
 		b.r.Figure("lateness_"+name+"_p99_ms", f.lateness)
+		b.r.Figure("server_wait_"+name, f.serverWait)
+		b.r.Figure("generator_wait_"+name, f.generatorWait)
 	}
 	b.r.Balance(c.frames+c.missed, c.frames, c.missed, c.doubled) // what was skipped to a snapshot is not missing
 }
@@ -94,6 +97,8 @@ type besideFigures struct {
 	lateness    float64 // of the ticks of all games, 99 % are less late, in ms
 	cores       float64
 	memory      float64 // resident bytes of the server at the end
+
+	serverWait, generatorWait float64 // seconds that threads waited for a processor, for each that they ran
 }
 
 func (b *gamesBench) bystanders(ctx context.Context) (*bystanders, error) {
@@ -147,6 +152,7 @@ func (o *bystanders) beside(ctx context.Context, d time.Duration, crowd *gameCro
 	}
 	f.chat = newLatencies()
 	o.quiet.begin()
+	serverWaits, generatorWaits := waitsOf(o.b.node.pid()), waitsOf(os.Getpid())
 	started := time.Now()
 	parts := []func() error{
 		func() error { return o.quiet.run(ctx, d) },
@@ -165,6 +171,8 @@ func (o *bystanders) beside(ctx context.Context, d time.Duration, crowd *gameCro
 		return f, err
 	}
 	f.seconds = time.Since(started).Seconds()
+	f.serverWait = waitsOf(o.b.node.pid()).since(serverWaits)
+	f.generatorWait = waitsOf(os.Getpid()).since(generatorWaits)
 	f.quiet = o.quiet.lastArrivals(crowdInterval)
 	o.b.balance(o.quiet)
 	used, err1 := cpuTime(o.b.node.pid())
