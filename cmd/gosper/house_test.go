@@ -48,6 +48,7 @@ var topLevel = []string{
 
 // sleepers are the test files that may call time.Sleep, with the reason why no condition can be waited for.
 var sleepers = map[string]string{
+	"broker/nats/speed_test.go":        "a rate of messages a second is a matter of time",
 	"broker/pebble/faults_test.go":     "the fault is a disk that takes its time",
 	"broker/pebble/powercut_test.go":   "looks at the progress of workers that nobody may wake",
 	"broker/pebble/queuecrash_test.go": "polls until delays of some milliseconds have ended",

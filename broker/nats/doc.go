@@ -1,0 +1,33 @@
+// Package nats is the broker.Bus of many nodes on NATS: core NATS carries the messages, two JetStream streams keep the
+// history of those that ask for one.
+//
+// # Subjects
+//
+// Subjects are used as they are, so any NATS client can follow `chat.>`. Each message carries a header, Gosper, with
+// the node it comes from and, with history, its position (see stamp). Messages without it come from strangers and are
+// not taken: whoever can reach the NATS server must not speak to players by accident. Subjects that start with `$` or
+// `_` belong to NATS and are refused.
+//
+// # Messages without history
+//
+// They go to local subscribers at once and to other nodes at most once. While the link is away they stay local; when it
+// is back, the node names the subjects of which others may have missed messages, and they announce a gap.
+//
+// # Messages with history
+//
+// They are written to a stream by compare and set: each is stored with the condition that the subject's newest message
+// is the one its offset follows, so offsets have no holes whoever publishes, and the stream hands it to every
+// subscriber at the moment it is stored (RePublish). A node that loses the race reads the new top and tries again. One
+// write is on its way per subject; several waiting messages go as one atomic batch where that is cheap (replicated
+// streams; on a stream of one replica a batch costs the server a file and an fsync: 15 ms measured, a single write 0.07).
+//
+// # Promise
+//
+// Delivery is at most once to each subscription, and every hole that a node can see is announced: a lost link, a
+// message dropped because this node was slow, an offset that does not follow. An answered message with history is
+// stored by the stream's replicas: with three, it survives the loss of one server. It survives a power cut of all only
+// if the servers run with `sync_interval: always`. A server that comes back with less than was answered makes the node
+// that sees it change the epoch. While NATS is away publishes with history are refused with broker.ErrBusy and
+// History fails; local subscribers of other subjects go on. In a cluster a message without history may overtake one with
+// history of the same subject on a third node, because the two come from different servers.
+package nats

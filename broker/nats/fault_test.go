@@ -1,0 +1,277 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"gosper/broker"
+)
+
+// listener counts what a subscription is told.
+type listener struct {
+	mu   sync.Mutex
+	got  []*broker.Message
+	gaps atomic.Int32
+}
+
+func listen(t *testing.T, b *Bus, pattern string) *listener {
+	t.Helper()
+	in := new(listener)
+	s, err := b.Subscribe(pattern, broker.Handler{
+		Message: func(m *broker.Message) {
+			in.mu.Lock()
+			in.got = append(in.got, m)
+			in.mu.Unlock()
+		},
+		Gap: func(string) { in.gaps.Add(1) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Unsubscribe)
+	return in
+}
+
+func (in *listener) has(text string) bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, m := range in.got {
+		if string(m.Data) == text {
+			return true
+		}
+	}
+	return false
+}
+
+// publishWait waits for the answer, and fails the test when Publish itself blocks.
+func publishWait(t *testing.T, b *Bus, subject, text string, keep broker.Keep) (broker.Position, error) {
+	t.Helper()
+	type answer struct {
+		at  broker.Position
+		err error
+	}
+	done := make(chan answer, 2)
+	begin := time.Now()
+	b.Publish(subject, []byte(text), keep, func(at broker.Position, err error) { done <- answer{at, err} })
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("Publish blocked for %s", took)
+	}
+	select {
+	case a := <-done:
+		return a.at, a.err
+	case <-time.After(patience):
+		t.Fatal("a publish was not answered")
+		return broker.Position{}, nil
+	}
+}
+
+var keepTen = broker.Keep{Messages: 10}
+
+// Goal: whatever happens to the link of one node, its publishers are not blocked, its local subscribers go on, it is back
+// within 5 s, and every subscription that may have missed something is told, at other nodes too. Method: a node behind a
+// proxy that cuts the link, stops it as SIGSTOP stops a server, or flaps; another node beside it.
+func TestLinkFaults(t *testing.T) {
+	s := start(t, t.TempDir(), -1)
+	for name, fault := range map[string]func(p *proxy, during func()){
+		"cut":     func(p *proxy, during func()) { p.set(false, true); during() },
+		"stopped": func(p *proxy, during func()) { p.set(true, false); during() },
+		"flapping": func(p *proxy, during func()) {
+			for range 5 {
+				p.set(false, true)
+				p.set(false, false)
+			}
+			p.set(false, true)
+			during()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newProxy(t, s.Addr().String())
+			far, near := with(t, Options{URL: p.url(), Wait: time.Second}), node(t, s.ClientURL())
+			kept, plain := name+".kept", name+".plain"
+			farKept, farPlain := listen(t, far, kept), listen(t, far, plain)
+			nearKept, nearPlain := listen(t, near, name+".>"), listen(t, near, plain)
+			if err := (pair{far, near}).settle(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := publishWait(t, far, kept, "before", keepTen); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the first message", func() bool { return nearKept.has("before") })
+
+			fault(p, func() {
+				if _, err := publishWait(t, far, plain, "local", broker.Keep{}); err != nil {
+					t.Errorf("a message without history: %v", err)
+				}
+				eventually(t, "the local subscriber", func() bool { return farPlain.has("local") })
+				if _, err := publishWait(t, far, kept, "lost", keepTen); !errors.Is(err, broker.ErrBusy) && !errors.Is(err, broker.ErrTimeout) {
+					t.Errorf("a message with history: %v", err)
+				}
+				if _, err := publishWait(t, near, kept, "meanwhile", keepTen); err != nil {
+					t.Error(err)
+				}
+				eventually(t, "the loss of the link", func() bool { return far.Health() != nil })
+			})
+			if _, err := far.History(context.Background(), kept, broker.Position{}, 1); err == nil {
+				t.Error("the history was read without a link")
+			}
+			p.set(false, false)
+			begin := time.Now()
+			eventually(t, "the link", func() bool { return far.Health() == nil })
+			if took := time.Since(begin); took > 5*time.Second {
+				t.Errorf("the link came back after %s", took)
+			}
+			eventually(t, "gaps at the node", func() bool { return farKept.gaps.Load() > 0 && farPlain.gaps.Load() > 0 })
+			eventually(t, "gaps at the other node", func() bool { return nearPlain.gaps.Load() > 0 })
+			if _, err := publishWait(t, far, kept, "after", keepTen); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "a message after", func() bool { return nearKept.has("after") && farKept.has("after") })
+			r, err := far.History(context.Background(), kept, broker.Position{}, 10)
+			if err != nil || len(r.Messages) < 3 || string(r.Messages[0].Data) != "before" {
+				t.Errorf("history %+v, %v", r, err)
+			}
+		})
+	}
+}
+
+// Goal: a server that comes back goes on with its history; one that comes back with less, or with nothing, gives new
+// epochs, so that no old position is mistaken. Method: stop the server, start it with its folder, an older copy of it, and
+// an empty one, on the same port.
+func TestServerRestarts(t *testing.T) {
+	dir, old := t.TempDir(), t.TempDir()
+	s := start(t, dir, -1)
+	port := s.Addr().(*net.TCPAddr).Port
+	b := node(t, s.ClientURL())
+	in := listen(t, b, "re.start")
+	say := func(text string) broker.Position {
+		t.Helper()
+		at, err := publishWait(t, b, "re.start", text, keepTen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	restart := func(dir string) {
+		t.Helper()
+		gaps := in.gaps.Load()
+		halt(s)
+		s = start(t, dir, port)
+		eventually(t, "a gap", func() bool { return in.gaps.Load() > gaps })
+	}
+	first := say("1")
+	halt(s)
+	if err := os.CopyFS(old, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	restart(dir)
+	second := say("2")
+	if second != (broker.Position{Epoch: first.Epoch, Offset: 2}) {
+		t.Errorf("after a restart: %v behind %v", second, first)
+	}
+	restart(old)
+	third := say("3")
+	if third.Epoch == second.Epoch {
+		t.Errorf("a server that had lost a message went on at %v", third)
+	}
+	r, err := b.History(context.Background(), "re.start", second, 10)
+	if err != nil || r.Recovered || r.Top != third {
+		t.Errorf("history behind a lost message: %+v, %v", r, err)
+	}
+	restart(t.TempDir())
+	fourth := say("4")
+	if fourth.Epoch == third.Epoch || fourth.Offset != 1 {
+		t.Errorf("a server that had lost everything went on at %v", fourth)
+	}
+	if !in.has("4") {
+		t.Error("the local subscriber has not got the last message")
+	}
+}
+
+// Goal: nothing grows without end and nobody waits while a server is stopped. Method: publish more than each queue takes,
+// to one subject with history and to many without.
+func TestBounds(t *testing.T) {
+	s := start(t, t.TempDir(), -1)
+	p := newProxy(t, s.Addr().String())
+	b := with(t, Options{URL: p.url(), Wait: time.Second})
+	p.set(true, false)
+	var busy, answers atomic.Int32
+	done := func(_ broker.Position, err error) {
+		answers.Add(1)
+		if errors.Is(err, broker.ErrBusy) {
+			busy.Add(1)
+		}
+	}
+	begin := time.Now()
+	for range MaxQueue + 100 {
+		b.Publish("a.b", nil, keepTen, done)
+	}
+	if busy.Load() < 100 {
+		t.Errorf("%d of %d messages were refused at once", busy.Load(), MaxQueue+100)
+	}
+	big := make([]byte, 1<<19)
+	busy.Store(0)
+	const count = 2 * MaxOutBytes / (1 << 19)
+	for range count {
+		b.Publish("c.d", big, broker.Keep{}, done)
+	}
+	if busy.Load() == 0 || time.Since(begin) > 5*time.Second {
+		t.Errorf("%d of %d large messages were refused, in %s", busy.Load(), count, time.Since(begin))
+	}
+	eventually(t, "all answers", func() bool { return answers.Load() == MaxQueue+100+count })
+	p.set(false, true)
+	p.set(false, false)
+	eventually(t, "the bus to go on", func() bool {
+		_, err := publishWait(t, b, "a.b", "x", keepTen)
+		return err == nil
+	})
+}
+
+// Goal: any NATS client can follow the chat, and none can speak in it by accident. Method: a plain client beside a node.
+func TestStrangers(t *testing.T) {
+	s := start(t, t.TempDir(), -1)
+	b := node(t, s.ClientURL())
+	in := listen(t, b, "chat.>")
+	conn, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	follower, err := conn.SubscribeSync("chat.>")
+	if err != nil || conn.Flush() != nil {
+		t.Fatal(err)
+	}
+	for _, keep := range []broker.Keep{{}, keepTen} {
+		if _, err := publishWait(t, b, "chat.0.public", "hello", keep); err != nil {
+			t.Fatal(err)
+		}
+		m, err := follower.NextMsg(patience)
+		if err != nil || m.Subject != "chat.0.public" || string(m.Data) != "hello" {
+			t.Fatalf("the follower got %v, %v", m, err)
+		}
+	}
+	before := strangersTotal.Get()
+	if err := conn.Publish("chat.0.public", []byte("psst")); err != nil || conn.Flush() != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the stranger to be noticed", func() bool { return strangersTotal.Get() > before })
+	if in.has("psst") {
+		t.Error("a stranger was heard")
+	}
+	for _, subject := range []string{"$JS.API.STREAM.DELETE.GOSPER_BUS", "_INBOX.x", "_GOSPER.gap"} {
+		if _, err := publishWait(t, b, subject, "", broker.Keep{}); !errors.Is(err, broker.ErrBadName) {
+			t.Errorf("%s: %v", subject, err)
+		}
+		if _, err := b.Subscribe(subject, broker.Handler{}); !errors.Is(err, broker.ErrBadName) {
+			t.Errorf("%s: %v", subject, err)
+		}
+	}
+}

@@ -1,0 +1,249 @@
+package nats
+
+import (
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"gosper/broker"
+)
+
+const (
+	retryAfter   = 50 * time.Millisecond
+	maxRunHeader = 512 // bytes of the headers that a message with history carries, at most
+
+	// Codes of the server.
+	errWrongLast    = 10071 // the subject's newest message is another one
+	errWrongLastToo = 10164
+	errIncomplete   = 10176 // a message of the batch did not arrive
+	errNotFound     = 10037 // the subject has no message
+	errNoStream     = 10059
+)
+
+// ack is the stream's answer to a publish.
+type ack struct {
+	Seq   uint64 `json:"seq"`
+	Error *struct {
+		Code        int    `json:"code"`
+		ErrCode     int    `json:"err_code"`
+		Description string `json:"description"`
+	} `json:"error"`
+}
+
+// advance sends what can be sent of the queue. Caller holds l's lock and drains the lane afterwards.
+func (b *Bus) advance(l *lane, t *topic) {
+	for t.flying == 0 && !t.asking && t.retry.IsZero() && len(t.queue) > 0 {
+		p := t.queue[0]
+		if p.keep.Messages > 0 {
+			b.write(l, t)
+			return
+		}
+		t.shift(1)
+		if err := b.emit(l, p); err != nil {
+			go p.end(err) // not under the lock: done may publish
+		}
+	}
+}
+
+// shift takes the first n messages off the queue.
+func (t *topic) shift(n int) {
+	rest := copy(t.queue, t.queue[n:])
+	clear(t.queue[rest:])
+	t.queue = t.queue[:rest]
+}
+
+// write sends the next messages to the stream, or the question for its newest one. Caller holds l's lock.
+func (b *Bus) write(l *lane, t *topic) {
+	if !t.known {
+		b.look(l, t)
+		return
+	}
+	s := b.stream(t.subject)
+	run := t.stamps(b.link.node, s.now(), s.run())
+	after := t.seq
+	t.flying = len(run)
+	letters := s.letters(t.subject, run, after)
+	for _, m := range letters[:len(letters)-1] {
+		if err := b.link.send(&letter{msg: m}); err != nil { // the batch is never committed: the server drops it
+			b.later(l, t)
+			return
+		}
+	}
+	err := b.link.ask(letters[len(letters)-1], func(m *nats.Msg, err error) bool {
+		b.stored(l, t, run, after, m, err)
+		return false
+	})
+	if err != nil {
+		b.later(l, t)
+	}
+}
+
+// later lets the topic try again after a while. Caller holds the lane's lock.
+func (b *Bus) later(l *lane, t *topic) {
+	t.flying, t.asking = 0, false
+	l.late[t.subject] = t
+	t.retry = time.Now().Add(retryAfter)
+}
+
+// look asks the stream for the newest message of the topic. Caller holds l's lock.
+func (b *Bus) look(l *lane, t *topic) {
+	t.asking = true
+	err := b.stream(t.subject).last(t.subject, func(found newest, err error) {
+		l.Lock()
+		t.asking = false
+		if err == nil {
+			t.known, t.seq = false, 0
+			t.learn(found.stamp, found.seq)
+			b.advance(l, t)
+		} else {
+			b.later(l, t)
+		}
+		l.Unlock()
+		l.Drain(&b.table)
+	})
+	if err != nil {
+		b.later(l, t)
+	}
+}
+
+// stored takes the answer to a write.
+func (b *Bus) stored(l *lane, t *topic, run []*publish, after uint64, m *nats.Msg, err error) {
+	var a ack
+	if err == nil && (json.Unmarshal(m.Data, &a) != nil || a.Seq == 0 && a.Error == nil) {
+		err = errors.New("nats: the stream's answer cannot be read")
+	}
+	switch {
+	case err == nil && a.Error == nil:
+		b.accepted(l, t, run, a.Seq)
+		return
+	case err == nil && (a.Error.ErrCode == errWrongLast || a.Error.ErrCode == errWrongLastToo):
+		conflictsTotal.Inc()
+		b.again(l, t, func() { t.known = t.known && t.seq != after })
+	case err == nil && (a.Error.Code >= 429 || a.Error.ErrCode == errIncomplete), errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrReconnectBufExceeded):
+		b.again(l, t, func() { t.known = false; b.later(l, t) }) // nothing was stored: no leader now, or no link
+	case err == nil:
+		b.refused(l, t, run, &streamError{a.Error.Description})
+	case errors.Is(err, broker.ErrClosed):
+		b.refused(l, t, run, err)
+	default: // the link was lost or the answer is late
+		b.refused(l, t, run, broker.ErrTimeout)
+		b.gap("nobody knows whether a message was stored", matches(t.subject))
+	}
+}
+
+// streamError is a refusal of the stream that trying again would not change.
+type streamError struct{ text string }
+
+func (e *streamError) Error() string { return "nats: the history stream refused: " + e.text }
+
+// again makes the next try with the same messages, after change.
+func (b *Bus) again(l *lane, t *topic, change func()) {
+	l.Lock()
+	t.flying = 0
+	change()
+	b.advance(l, t)
+	l.Unlock()
+	l.Drain(&b.table)
+}
+
+// refused ends the messages with err and goes on with the next.
+func (b *Bus) refused(l *lane, t *topic, run []*publish, err error) {
+	l.Lock()
+	t.shift(len(run))
+	t.known = false
+	l.Unlock()
+	for _, p := range run {
+		p.end(err)
+	}
+	if errors.Is(err, broker.ErrTimeout) {
+		refusedTimeout.Add(len(run))
+	} else {
+		refusedError.Add(len(run))
+	}
+	b.again(l, t, func() {})
+}
+
+// accepted takes note of a run that is stored; its last message is at seq. The local subscribers get it before anything
+// that waits behind it is sent.
+func (b *Bus) accepted(l *lane, t *topic, run []*publish, seq uint64) {
+	keptTotal.Add(len(run))
+	b.stream(t.subject).see(seq)
+	last := run[len(run)-1].stamp
+	l.Lock()
+	t.learn(last, seq)
+	t.shift(len(run))
+	l.Unlock()
+	for _, p := range run {
+		b.deliver(l, t, &broker.Message{Subject: p.subject, Data: p.data, Time: p.at, Position: p.stamp.Position}, p.done)
+	}
+	b.again(l, t, func() {})
+}
+
+// sweep looks at the topics that wait to try again, and ends what has waited for too long.
+func (b *Bus) sweep(now time.Time) {
+	for i := range b.lanes {
+		l := &b.lanes[i]
+		l.Lock()
+		var over []*publish
+		for subject, t := range l.late {
+			over = append(over, b.overdue(t, now)...)
+			if now.After(t.retry) || len(t.queue) == 0 {
+				delete(l.late, subject)
+				t.retry = time.Time{}
+				b.advance(l, t)
+			}
+		}
+		l.Unlock()
+		l.Drain(&b.table)
+		for _, p := range over {
+			refusedAway.Inc()
+			p.end(b.why())
+		}
+	}
+}
+
+// overdue takes the messages off the queue that have waited for too long; all of them when the bus is closed.
+func (b *Bus) overdue(t *topic, now time.Time) []*publish {
+	n := 0
+	for n < len(t.queue) && (b.closed.Load() || now.After(t.queue[n].deadline)) {
+		n++
+	}
+	over := append([]*publish(nil), t.queue[:n]...)
+	t.shift(n)
+	return over
+}
+
+// why says why a message could not be stored in time.
+func (b *Bus) why() error {
+	if b.closed.Load() {
+		return broker.ErrClosed
+	}
+	return errAway
+}
+
+// letters returns the messages that store a run behind the message at after: one, or an atomic batch.
+func (s *stream) letters(subject string, run []*publish, after uint64) []*nats.Msg {
+	letters := make([]*nats.Msg, len(run))
+	batch := ""
+	if len(run) > 1 {
+		batch = s.link.node + "-" + strconv.FormatUint(s.batches.Add(1), 36)
+	}
+	for i, p := range run {
+		h := p.stamp.header()
+		if i == 0 {
+			h["Nats-Expected-Last-Subject-Sequence"] = []string{strconv.FormatUint(after, 10)}
+		}
+		if batch != "" {
+			h["Nats-Batch-Id"] = []string{batch}
+			h["Nats-Batch-Sequence"] = []string{strconv.Itoa(i + 1)}
+			if i == len(run)-1 {
+				h["Nats-Batch-Commit"] = []string{"1"}
+			}
+		}
+		letters[i] = &nats.Msg{Subject: s.prefix + subject, Header: h, Data: p.data}
+	}
+	return letters
+}

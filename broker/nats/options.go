@@ -1,0 +1,115 @@
+package nats
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Limits that no option changes.
+const (
+	MaxQueue     = 1024     // messages with history waiting for one subject; above: broker.ErrBusy
+	MaxOut       = 16384    // messages waiting for the link; above: broker.ErrBusy
+	MaxOutBytes  = 32 << 20 // bytes of them
+	MaxIn        = 65536    // messages that came and wait for the dispatcher; above they are dropped and a gap is announced
+	MaxRun       = 64       // messages of one atomic batch; NATS takes 1,000
+	maxRunBytes  = 256 << 10
+	maxTopics    = 4096 // subjects with history remembered per lane
+	maxRecent    = 1024 // subjects named in a notice of missed messages; more of them: every subject
+	recentWindow = 10 * time.Second
+	maxStrangers = 4096 // nodes remembered to tell copies of a message
+)
+
+// Options of a Bus. The zero value of a field means its default.
+type Options struct {
+	URL        string        // nats://[user:password@]host:port[,host:port…][?replicas=3&creds=FILE]; tls:// for TLS
+	Replicas   int           // copies of the history, 1 to 5. Default 1, or what the URL says
+	Creds      string        // file of NATS credentials; "" for none, or what the URL says
+	PerSubject int64         // most messages kept of one subject. Default 2,000
+	MaxBytes   int64         // bytes of all histories; the oldest messages give way. Default 1 GiB
+	MaxAge     time.Duration // no message is kept longer. Default 48 h
+	StartWait  time.Duration // how long Open waits for the servers and the replicas. Default 15 s
+	Wait       time.Duration // how long a publish with history may take. Default 5 s
+	Log        *slog.Logger  // nil: slog.Default()
+}
+
+// withDefaults takes what the URL says and fills in the rest. The URL it returns has no query.
+func (o Options) withDefaults() (Options, error) {
+	base, query, _ := strings.Cut(o.URL, "?")
+	o.URL = base
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return o, errors.New("nats: the part of the URL after ? cannot be read") // err may hold a secret
+	}
+	for name := range values {
+		switch text := values.Get(name); name {
+		case "replicas":
+			if o.Replicas, err = strconv.Atoi(text); err != nil {
+				return o, fmt.Errorf("nats: replicas must be a number, not %q", text)
+			}
+		case "creds":
+			o.Creds = text
+		default:
+			return o, fmt.Errorf("nats: unknown parameter %q in the URL; known are replicas and creds", name)
+		}
+	}
+	fill(&o.Replicas, 1)
+	fill(&o.PerSubject, 2000)
+	fill(&o.MaxBytes, 1<<30)
+	fill(&o.MaxAge, 48*time.Hour)
+	fill(&o.StartWait, 15*time.Second)
+	fill(&o.Wait, 5*time.Second)
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	return o, o.validate()
+}
+
+func fill[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// CheckURL reports what is wrong with a URL of servers, without its secrets.
+func CheckURL(text string) error {
+	_, err := Options{URL: text}.withDefaults()
+	return err
+}
+
+// validate names the first field that makes no sense.
+func (o Options) validate() error {
+	switch {
+	case o.Replicas < 1 || o.Replicas > 5:
+		return errors.New("nats: replicas must be 1 to 5")
+	case o.PerSubject < 1 || o.MaxBytes < 1<<20 || o.MaxAge < time.Minute:
+		return errors.New("nats: PerSubject must be at least 1, MaxBytes at least 1 MiB, MaxAge at least a minute")
+	case o.StartWait < 0 || o.Wait < 0:
+		return errors.New("nats: StartWait and Wait must not be negative")
+	}
+	for one := range strings.SplitSeq(o.URL, ",") {
+		if err := checkServer(one); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkServer(one string) error {
+	if !strings.Contains(one, "://") {
+		one = "nats://" + one
+	}
+	u, err := url.Parse(one)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Path != "" && u.Path != "/":
+		return errors.New("nats: the URL must be nats://[user:password@]host:port[,host:port…][?replicas=3&creds=FILE]")
+	case u.Scheme != "nats" && u.Scheme != "tls":
+		return fmt.Errorf("nats: the URL begins with nats:// or tls://, not %s://", u.Scheme)
+	}
+	return nil
+}

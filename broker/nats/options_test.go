@@ -1,0 +1,86 @@
+package nats
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"gosper/broker"
+)
+
+// Goal: a wrong option is named, and no secret of the URL is shown. Method: a table.
+func TestOptions(t *testing.T) {
+	for _, c := range []struct{ url, want string }{
+		{"nats://localhost:4222", ""},
+		{"localhost:4222", ""},
+		{"tls://u:secret@a:1,tls://b:2?replicas=3&creds=/x", ""},
+		{"", "must be nats://"},
+		{"redis://a:1", "not redis://"},
+		{"nats://u:secret@a:1?replicas=x", "replicas must be a number"},
+		{"nats://u:secret@a:1?replicas=6", "1 to 5"},
+		{"nats://u:secret@a:1?color=red", `unknown parameter "color"`},
+		{"nats://u:secret@a:1?x=%zz", "cannot be read"},
+		{"nats://u:secret@a:1/path", "must be nats://"},
+		{"nats://u:secret@%zz", "must be nats://"},
+	} {
+		err := CheckURL(c.url)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %q", c.url, err, c.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: the error shows the password", c.url)
+		}
+	}
+	o, err := Options{URL: "nats://a?replicas=3&creds=f"}.withDefaults()
+	if err != nil || o.URL != "nats://a" || o.Replicas != 3 || o.Creds != "f" {
+		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// Goal: Open says what is missing. Method: no server; a server without JetStream; more replicas than servers.
+func TestOpenFails(t *testing.T) {
+	plain := bootPlain(t)
+	js := start(t, t.TempDir(), -1)
+	for _, c := range []struct{ url, want string }{
+		{"nats://127.0.0.1:1", "no servers"},
+		{plain.ClientURL(), "is JetStream on"},
+		{js.ClientURL() + "?replicas=3", "replicas"},
+	} {
+		_, err := Open(context.Background(), Options{URL: c.url, StartWait: 300 * time.Millisecond})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.url, err, c.want)
+		}
+	}
+}
+
+// Goal: what a stamp says is what is read. Method: a table of stamps there and back; the fuzzer for the rest.
+func TestStamp(t *testing.T) {
+	at := time.UnixMicro(1_700_000_000_000_001)
+	for _, s := range []stamp{
+		{node: "abc", n: 7, at: at},
+		{node: "abc", at: at, Position: broker.Position{Epoch: 1<<53 - 1, Offset: 9}, first: 3, age: time.Hour, anchor: 12},
+	} {
+		if got, ok := readStamp(s.header()); !ok || got != s {
+			t.Errorf("%+v came back as %+v, %v", s, got, ok)
+		}
+	}
+}
+
+// FuzzStamp reads any header: no panic, and what is taken is written back the same.
+func FuzzStamp(f *testing.F) {
+	for _, text := range []string{"", "a 1 2", "a 1 2 3 4 4 0 0", "a 1 2 3 4 5 0 0", "a -1 2", "a 1 2 3", " 1 2", "a 1 2 3 4 4 0 0 9"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		s, ok := readStamp(nats.Header{stampHeader: {text}})
+		if !ok {
+			return
+		}
+		if again, ok := readStamp(s.header()); !ok || again != s {
+			t.Errorf("%q is %+v, then %+v", text, s, again)
+		}
+	})
+}

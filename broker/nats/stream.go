@@ -1,0 +1,315 @@
+package nats
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"gosper/broker"
+)
+
+// shape is how a stream takes and hands out subjects. A stream stores a message under its subject behind a prefix and
+// hands it out under the subject itself. NATS refuses to hand out to `>`, as that seems to feed the stream itself; the
+// first token by number and the rest is the same and is allowed, but needs two tokens: so there are two streams.
+type shape struct{ name, prefix, takes, gives string }
+
+var (
+	short = shape{"GOSPER_BUS_1", "_GOSPER1.", "_GOSPER1.*", "{{wildcard(1)}}"}
+	long  = shape{"GOSPER_BUS", "_GOSPER.bus.", "_GOSPER.bus.*.>", "{{wildcard(1)}}.>"}
+)
+
+// epochKey is the field of the stream's metadata that holds its epoch.
+const epochKey = "gosper_epoch"
+
+// stream is one of the streams with history.
+type stream struct {
+	shape
+	link    *link
+	opts    Options
+	batches atomic.Uint64
+
+	mu      sync.Mutex
+	epoch   uint64 // guarded by mu
+	highest uint64 // guarded by mu: of the sequences this node has seen
+}
+
+func newStream(l *link, o Options, s shape) *stream { return &stream{shape: s, link: l, opts: o} }
+
+// config is what the stream is made with.
+type config struct {
+	Name        string            `json:"name"`
+	Subjects    []string          `json:"subjects"`
+	Retention   string            `json:"retention"`
+	Storage     string            `json:"storage"`
+	Replicas    int               `json:"num_replicas"`
+	PerSubject  int64             `json:"max_msgs_per_subject"`
+	MaxBytes    int64             `json:"max_bytes"`
+	MaxAge      time.Duration     `json:"max_age"`
+	Discard     string            `json:"discard"`
+	AllowDirect bool              `json:"allow_direct"`
+	AllowAtomic bool              `json:"allow_atomic"`
+	Window      time.Duration     `json:"duplicate_window"`
+	RePublish   map[string]string `json:"republish"`
+	Metadata    map[string]string `json:"metadata"`
+}
+
+// info is the part of the server's answer about a stream that matters here.
+type info struct {
+	Error *struct {
+		Code        int    `json:"code"`
+		ErrCode     int    `json:"err_code"`
+		Description string `json:"description"`
+	} `json:"error"`
+	Config struct {
+		Replicas  int               `json:"num_replicas"`
+		Metadata  map[string]string `json:"metadata"`
+		RePublish map[string]string `json:"republish"`
+	} `json:"config"`
+	State struct {
+		First uint64 `json:"first_seq"`
+		Last  uint64 `json:"last_seq"`
+	} `json:"state"`
+	Cluster *struct {
+		Leader   string `json:"leader"`
+		Replicas []struct {
+			Current bool `json:"current"`
+		} `json:"replicas"`
+	} `json:"cluster"`
+}
+
+func (i *info) err() error {
+	if i.Error == nil {
+		return nil
+	}
+	return fmt.Errorf("nats: %s", i.Error.Description)
+}
+
+func (i *info) epoch() uint64 {
+	epoch, err := strconv.ParseUint(i.Config.Metadata[epochKey], 10, 53)
+	if err != nil {
+		return 0
+	}
+	return epoch
+}
+
+// whole reports whether the stream has a leader and all replicas hold what it holds.
+func (i *info) whole(replicas int) bool {
+	if i.Cluster == nil {
+		return replicas == 1
+	}
+	current := 1
+	for _, r := range i.Cluster.Replicas {
+		if r.Current {
+			current++
+		}
+	}
+	return i.Cluster.Leader != "" && current >= replicas
+}
+
+// ensure makes the stream when it is missing and waits until it is whole. A stream that holds less than this node has
+// seen of it gets a new epoch.
+func (s *stream) ensure(ctx context.Context) error {
+	t := time.NewTicker(100 * time.Millisecond)
+	defer t.Stop()
+	why := ctx.Err()
+	for {
+		ok, err := s.try(ctx)
+		switch {
+		case ok:
+			return nil
+		case err == nil:
+			why = fmt.Errorf("fewer than %d replicas are there and current", s.opts.Replicas)
+		case ctx.Err() == nil || why == nil:
+			why = err // an earlier one says more than that the time is over
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("nats: stream %s is not ready (is JetStream on, and the cluster large enough?): %w", s.name, why)
+		case <-t.C:
+		}
+	}
+}
+
+// try is one round of ensure.
+func (s *stream) try(ctx context.Context) (bool, error) {
+	i, err := s.info(ctx)
+	switch {
+	case err != nil:
+		return false, err
+	case i.Error != nil && i.Error.ErrCode == errNoStream:
+		if i, err = s.change(ctx, "CREATE", rand.Uint64N(1<<53-1)+1); err != nil {
+			return false, err
+		}
+	case i.Error == nil && s.fellBehind(i):
+		_, err := s.change(ctx, "UPDATE", rand.Uint64N(1<<53-1)+1)
+		return false, err // the next round takes over what the last node that did the same has set
+	case i.Error == nil && i.Config.Replicas != s.opts.Replicas:
+		if i, err = s.change(ctx, "UPDATE", i.epoch()); err != nil {
+			return false, err
+		}
+	}
+	if err := i.err(); err != nil {
+		return false, err
+	}
+	if i.epoch() == 0 {
+		return false, errors.New("a stream of that name belongs to somebody else")
+	}
+	s.mu.Lock()
+	s.epoch, s.highest = i.epoch(), i.State.Last
+	s.mu.Unlock()
+	return i.whole(s.opts.Replicas), nil
+}
+
+// change makes or changes the stream. When another node was faster its answer is an error, and the next round sees.
+func (s *stream) change(ctx context.Context, verb string, epoch uint64) (*info, error) {
+	c := config{Name: s.name, Subjects: []string{s.takes}, Retention: "limits", Storage: "file", Replicas: s.opts.Replicas,
+		PerSubject: s.opts.PerSubject, MaxBytes: s.opts.MaxBytes, MaxAge: s.opts.MaxAge, Discard: "old", AllowDirect: true, AllowAtomic: true,
+		Window: time.Second, RePublish: map[string]string{"src": s.takes, "dest": s.gives},
+		Metadata: map[string]string{epochKey: strconv.FormatUint(epoch, 10)}}
+	text, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	return s.api(ctx, "$JS.API.STREAM."+verb+"."+s.name, text)
+}
+
+func (s *stream) info(ctx context.Context) (*info, error) {
+	return s.api(ctx, "$JS.API.STREAM.INFO."+s.name, nil)
+}
+
+func (s *stream) api(ctx context.Context, subject string, body []byte) (*info, error) {
+	m, err := s.link.question(ctx, subject, body)
+	if err != nil {
+		return nil, err
+	}
+	i := new(info)
+	return i, json.Unmarshal(m.Data, i)
+}
+
+// fellBehind reports whether the stream holds less than this node has seen of it, in the epoch that this node knows.
+func (s *stream) fellBehind(i *info) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return i.State.Last < s.highest && i.epoch() == s.epoch
+}
+
+// now returns the epoch of messages that are written now.
+func (s *stream) now() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.epoch
+}
+
+// see takes note of a sequence that the stream has given.
+func (s *stream) see(seq uint64) {
+	s.mu.Lock()
+	s.highest = max(s.highest, seq)
+	s.mu.Unlock()
+}
+
+// run is how many messages may go in one write.
+func (s *stream) run() int {
+	if s.opts.Replicas > 1 {
+		return MaxRun
+	}
+	return 1
+}
+
+// published returns the sequence of a message that the stream handed out; false when it did not come from the stream.
+func (s *stream) published(m *nats.Msg) (uint64, bool) {
+	if m.Header.Get("Nats-Stream") != s.name {
+		return 0, false
+	}
+	seq, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
+	if err != nil {
+		return 0, false
+	}
+	s.see(seq)
+	return seq, true
+}
+
+// newest is the newest message of a subject. Of a subject without messages: seq 0, and the position behind which its
+// first message will come.
+type newest struct {
+	stamp stamp
+	seq   uint64
+}
+
+// stored is the server's answer with one message.
+type storedMessage struct {
+	info
+	Message *struct {
+		Subject string `json:"subject"`
+		Seq     uint64 `json:"seq"`
+		Header  []byte `json:"hdrs"`
+	} `json:"message"`
+}
+
+// last asks the leader for the newest message of subject. answer is called as by link.ask.
+func (s *stream) last(subject string, answer func(newest, error)) error {
+	body, err := json.Marshal(map[string]string{"last_by_subj": s.prefix + subject})
+	if err != nil {
+		return err
+	}
+	return s.link.ask(&nats.Msg{Subject: "$JS.API.STREAM.MSG.GET." + s.name, Data: body}, func(m *nats.Msg, err error) bool {
+		found, err := readStored(m, err)
+		if errors.Is(err, broker.ErrNotFound) {
+			if err = s.floor(answer); err == nil {
+				return false
+			}
+		}
+		answer(found, err)
+		return false
+	})
+}
+
+// floor asks for the position behind which the first message of a new subject comes. A subject that was forgotten had
+// no offset above the sequence of its last message, and that was below the first that is left: messages leave by age
+// and space in their order, or because their subject has newer ones.
+func (s *stream) floor(answer func(newest, error)) error {
+	return s.link.ask(&nats.Msg{Subject: "$JS.API.STREAM.INFO." + s.name}, func(m *nats.Msg, err error) bool {
+		var i info
+		if err == nil {
+			if err = json.Unmarshal(m.Data, &i); err == nil {
+				err = i.err()
+			}
+		}
+		at := broker.Position{Epoch: i.epoch(), Offset: max(i.State.First, 1) - 1}
+		answer(newest{stamp: stamp{Position: at, first: at.Offset + 1}}, err)
+		return false
+	})
+}
+
+// readStored reads an answer with one message; broker.ErrNotFound when there is none.
+func readStored(m *nats.Msg, err error) (found newest, _ error) {
+	var a storedMessage
+	if err != nil {
+		return found, err
+	}
+	if err := json.Unmarshal(m.Data, &a); err != nil {
+		return found, err
+	}
+	if a.Error != nil && a.Error.ErrCode == errNotFound {
+		return found, broker.ErrNotFound
+	}
+	if err := a.err(); err != nil || a.Message == nil {
+		return found, errors.Join(err, errors.New("nats: no message in the answer"))
+	}
+	h, err := nats.DecodeHeadersMsg(a.Message.Header)
+	if err != nil {
+		return found, err
+	}
+	s, ok := readStamp(h)
+	if !ok || s.Offset == 0 {
+		return found, fmt.Errorf("nats: message %d of the history is not ours", a.Message.Seq)
+	}
+	return newest{s, a.Message.Seq}, nil
+}
