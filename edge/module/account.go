@@ -309,7 +309,7 @@ func logout(t *Tools, c *Call, in *logoutIn) (empty, error) {
 		if err := t.store.Delete(c.Context, loginKey(account), broker.AnyRevision); err != nil && !errors.Is(err, broker.ErrNotFound) {
 			return empty{}, err
 		}
-		t.online.replace(account, c.Session)
+		t.replaceLogin(account, "", c.Session)
 	}
 	_, err := t.speakAs(c, &Identity{ClientCode: c.ClientCode}, nil)
 	return empty{}, err

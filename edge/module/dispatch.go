@@ -47,6 +47,12 @@ func New(c Config) (*Table, error) {
 		t.Close()
 		return nil, err
 	}
+	if c.Together {
+		if err := errors.Join(tools.presence.meet(tools.origin), tools.followLogins()); err != nil {
+			t.Close()
+			return nil, err
+		}
+	}
 	if err := tools.startModeration(t.end); err != nil {
 		t.Close()
 		return nil, err
@@ -61,6 +67,7 @@ func (t *Table) Functions() []Function { return append([]Function(nil), t.functi
 // Close answers what is queued, ends the workers and stops pushes. Later calls are answered "busy".
 func (t *Table) Close() {
 	t.tools.presence.close()
+	t.tools.endLogins()
 	t.tools.families.rooms.close()
 	t.cancel()
 	t.pool.close()

@@ -145,5 +145,5 @@ func (p *presence) present(world, name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w := p.worlds[world]
-	return w != nil && w.members[name] > 0
+	return w != nil && w.present(name)
 }

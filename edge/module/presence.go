@@ -22,6 +22,7 @@ type presence struct {
 	closed   bool
 	sessions map[uint64]place
 	worlds   map[string]*world
+	nodes    *neighbours // nil: this node is alone
 }
 
 // place is where a session is.
@@ -29,8 +30,9 @@ type place struct{ world, name string }
 
 // world is the presence of one world.
 type world struct {
-	members map[string]int  // name -> connections
-	told    map[string]bool // names that changed since the last push -> whether they were present before
+	members map[string]int       // name -> connections, of this node
+	others  map[string]neighbour // by node
+	told    map[string]bool      // names that changed since the last push -> whether they were present before
 }
 
 // presencePush is the content of a push on a presence subject.
@@ -107,7 +109,7 @@ const crowdBatches = 10
 
 // gather returns how long the changes of a world are gathered. The caller holds mu.
 func (p *presence) gather(w *world) time.Duration {
-	if len(w.members) > p.names {
+	if w.count() > p.names {
 		return crowdBatches * p.batch
 	}
 	return p.batch
@@ -117,20 +119,29 @@ func (p *presence) gather(w *world) time.Duration {
 func (p *presence) tell(name string) {
 	p.mu.Lock()
 	w := p.worlds[name]
-	push := presencePush{World: name, Count: len(w.members)}
-	if len(w.members) <= p.names {
+	push := presencePush{World: name, Count: w.count()}
+	crowded := push.Count > p.names
+	if !crowded {
 		push.Joined, push.Left = w.changes()
 	}
-	changed := len(push.Joined)+len(push.Left) > 0 || len(w.members) > p.names
+	changed := len(push.Joined)+len(push.Left) > 0 || crowded
+	here := nodeNotice{Worlds: []nodeWorld{p.here(name, w)}}
 	w.told = nil
-	if len(w.members) == 0 {
-		delete(p.worlds, name)
-	}
+	p.tidy(name, w)
 	closed := p.closed
 	p.mu.Unlock()
-	if !changed || closed {
+	if closed {
 		return
 	}
+	p.send(here)
+	if changed {
+		p.push(&push)
+	}
+}
+
+// push sends a change to those who follow the world's presence.
+func (p *presence) push(push *presencePush) {
+	name := push.World
 	content, err := json.Marshal(push)
 	if err != nil {
 		return // strings and a number always encode
@@ -138,9 +149,13 @@ func (p *presence) tell(name string) {
 	p.bus.Publish(protocol.PresenceSubject(name), protocol.AppendPush(nil, "/chat/presence", content), broker.Keep{}, nil)
 }
 
-// changes sorts the noted names into those that came and those that went.
+// changes sorts the noted names into those that came and those that went. A name that is with another node too has done
+// neither.
 func (w *world) changes() (joined, left []string) {
 	for name, before := range w.told {
+		if w.elsewhere(name) {
+			continue
+		}
 		switch now := w.members[name] > 0; {
 		case now && !before:
 			joined = append(joined, name)
@@ -161,14 +176,14 @@ func (p *presence) members(name string) (count int, names []string) {
 	if w == nil {
 		return 0, nil
 	}
-	if len(w.members) > p.names {
-		return len(w.members), nil
+	if count = w.count(); count > p.names {
+		return count, nil
 	}
-	for name := range w.members {
+	for name := range w.union() {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	return len(names), names
+	return count, names
 }
 
 // count returns how many worlds have players.
@@ -181,6 +196,14 @@ func (p *presence) count() int {
 // close stops pushes.
 func (p *presence) close() {
 	p.mu.Lock()
+	first := !p.closed
 	p.closed = true
+	n := p.nodes
 	p.mu.Unlock()
+	if n == nil || !first {
+		return
+	}
+	n.timer.Stop()
+	n.end()
+	p.send(nodeNotice{Bye: true})
 }

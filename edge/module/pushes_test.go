@@ -19,6 +19,8 @@ var inside = map[string]string{
 	"/family/end":             "a job",
 	"/game/edit":              "stands for EDIT lines in metrics",
 	"/rooms/changed":          "from node to node; no client can follow its subject",
+	"/nodes/presence":         "likewise",
+	"/nodes/logins":           "likewise",
 }
 
 // Goal: every route that the code pushes is in the table of pushes. Method: every text in the code of the engine and of this

@@ -157,7 +157,7 @@ func (t *Tools) newLogin(ctx context.Context, account string, keep Session, shar
 		return "", err
 	}
 	if !share {
-		t.online.replace(account, keep)
+		t.replaceLogin(account, id, keep)
 	}
 	return id, nil
 }

@@ -129,8 +129,10 @@ type Config struct {
 	Secret    []byte          // at least MinSecret bytes; tokens, clientCodes and e-mail codes are signed with keys made from it
 	// OperatorToken makes whoever brings it an operator; "": nobody is one at the doors of clients.
 	OperatorToken string
-	Log           *slog.Logger
-	Now           func() time.Time // nil means time.Now
+	// Together says that other nodes share Bus and Registry.
+	Together bool
+	Log      *slog.Logger
+	Now      func() time.Time // nil means time.Now
 }
 
 // MinSecret is the shortest signing secret in bytes.
@@ -143,8 +145,12 @@ type Tools struct {
 	registry broker.Registry
 	bus      broker.Bus
 	games    *game.Host
-	log      *slog.Logger
-	now      func() time.Time
+	together bool   // other nodes share bus and registry
+	origin   string // names this node to them
+
+	endLogins func() // of the subscription to logins at other nodes; idempotent
+	log       *slog.Logger
+	now       func() time.Time
 
 	codes      *codes
 	tokens     *tokens
@@ -183,6 +189,9 @@ func newTools(c Config) (*Tools, error) {
 		passwords: newHasher(c.PasswordWorkers, c.PasswordQueue),
 		limits: newLimiter([classCount]Rate{ClassRead: c.ReadRate, ClassWrite: c.WriteRate, ClassChat: c.ChatRate, ClassAuth: c.AuthRate,
 			ClassEdit: c.EditRate, ClassLook: c.LookRate}),
+		together:   c.Together,
+		origin:     newLoginID(),
+		endLogins:  func() {},
 		online:     newOnline(),
 		presence:   newPresence(c.Bus, c.PresenceBatch, c.PresenceNames),
 		moderation: newModeration(),

@@ -1,0 +1,90 @@
+package module
+
+import (
+	"context"
+	"encoding/json"
+
+	"gosper/broker"
+	"gosper/protocol"
+)
+
+// A login on one node ends the connections of older logins on all nodes: those of the same node at once, the others when
+// they hear of it. Tokens of older logins count nowhere, since every node reads the same record.
+
+// loginsPattern is the subject on which nodes tell each other of logins. No client can follow it.
+const loginsPattern = "nodes.logins"
+
+const loginsRoute = "/nodes/logins"
+
+// loginNotice is the content of a telling.
+type loginNotice struct {
+	Origin  string `json:"origin"` // the node that has closed its own
+	Account string `json:"account"`
+	Login   string `json:"login"` // the only one that counts from now on; "": none does
+}
+
+// replaceLogin closes every connection of the account that speaks for another login than the named one, on all nodes.
+// keep, which may be nil, stays.
+func (t *Tools) replaceLogin(account, login string, keep Session) {
+	t.online.replace(account, keep)
+	if !t.together {
+		return
+	}
+	notice := loginNotice{Origin: t.origin, Account: account, Login: login}
+	t.bus.Publish(loginsPattern, protocol.AppendPush(nil, loginsRoute, encoded(notice)), broker.Keep{}, func(_ broker.Position, err error) {
+		if err != nil {
+			t.log.Error("other nodes were not told of a login: connections of older ones may live on there", "account", account, "error", err)
+		}
+	})
+}
+
+// followLogins begins to listen to logins at other nodes.
+func (t *Tools) followLogins() error {
+	subscription, err := t.bus.Subscribe(loginsPattern, broker.Handler{Message: t.hearLogin, Gap: func(string) { t.later(t.checkLogins) }})
+	if err == nil {
+		t.endLogins = subscription.Unsubscribe
+	}
+	return err
+}
+
+// hearLogin takes a telling of another node. It does not block.
+func (t *Tools) hearLogin(m *broker.Message) {
+	push, err := protocol.ParsePush(m.Data)
+	var notice loginNotice
+	if err != nil || push.Route != loginsRoute || json.Unmarshal(push.Content, &notice) != nil || notice.Origin == t.origin {
+		return
+	}
+	t.endOlder(notice.Account, notice.Login)
+}
+
+// endOlder closes the connections of an account on this node that speak for another login.
+func (t *Tools) endOlder(account, login string) {
+	for _, s := range t.online.sessions(account) {
+		if who := s.Who(); who.Account == account && who.Login != "" && who.Login != login {
+			s.Close(protocol.CloseReplaced)
+		}
+	}
+}
+
+// checkLogins reads the record of every account with connections here, after tellings may have been missed.
+func (t *Tools) checkLogins(ctx context.Context) {
+	for _, account := range t.online.accounts() {
+		l, _, err := t.loadLogins(ctx, account)
+		if err != nil {
+			t.log.Error("logins cannot be checked after a gap of the bus", "error", err)
+			return
+		}
+		t.endOlder(account, l.Login)
+	}
+}
+
+// accounts lists those with connections on this node.
+func (o *online) accounts() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := make([]string, 0, len(o.byAccount))
+	for account := range o.byAccount {
+		all = append(all, account)
+	}
+	return all
+}

@@ -1,0 +1,120 @@
+package module
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"gosper/protocol"
+)
+
+// another starts one more table on the engines of a rig, as another node that shares them has it. It is for connections.
+func (r *rig) another() *rig {
+	r.t.Helper()
+	o := r.table.tools.options
+	table, err := New(Config{Options: o, Store: r.store, Registry: r.reg, Bus: r.bus, Games: r.games, Post: r.post, Secret: []byte("0123456789abcdef"),
+		Together: true, Log: slog.New(slog.DiscardHandler), Now: r.clock})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(table.Close)
+	return &rig{t: r.t, table: table, store: r.store, reg: r.reg, bus: r.bus, games: r.games, post: r.post, now: r.now, ids: r.ids + 1000}
+}
+
+// people is what /chat/presence says.
+func people(p *peer) string {
+	var out presenceOut
+	p.must("/chat/presence", `{}`, &out)
+	return fmt.Sprint(out.Count, out.Names)
+}
+
+// Goal: nodes on one bus know who is with the others, at once when they come, and after a node has said goodbye or gone
+// silent no longer. Method: tables on shared engines; one ends, one is made silent by its clock.
+func TestPresenceOfNodes(t *testing.T) {
+	base := newRig(t, nil)
+	a, b := base.another(), base.another()
+	ann := a.play("0", "Ann", "")
+	ann.must("/chat/presence", `{"watch":true}`, nil)
+	soon(t, "Ann is known", func() bool { return b.table.tools.presence.present("0", "Ann") })
+	ben := b.play("0", "Ben", "")
+	ann.await("Ben joins", func(got []string) bool {
+		return strings.Contains(strings.Join(got, "\n"), `"joined":["Ben"],"count":2`)
+	})
+	c := base.another() // it asks who is there
+	soon(t, "Ben is known", func() bool {
+		return a.table.tools.presence.present("0", "Ben") && c.table.tools.presence.present("0", "Ben")
+	})
+	cleo := c.play("0", "Cleo", "")
+	ann.await("Cleo joins", func(got []string) bool {
+		return strings.Contains(strings.Join(got, "\n"), `"joined":["Cleo"],"count":3`)
+	})
+	soon(t, "Cleo is known", func() bool {
+		return a.table.tools.presence.present("0", "Cleo") && b.table.tools.presence.present("0", "Cleo")
+	})
+	for _, p := range []*peer{ann, ben, cleo} {
+		if got := people(p); got != "3 [Ann Ben Cleo]" {
+			t.Errorf("%s sees %s", p.identity().Name, got)
+		}
+	}
+	if !a.table.tools.presence.present("0", "Cleo") || a.table.tools.presence.present("1", "Cleo") {
+		t.Error("a name of another node is not present")
+	}
+	c.table.Close()
+	ann.await("Cleo leaves", func(got []string) bool { return strings.Contains(strings.Join(got, "\n"), `"left":["Cleo"],"count":2`) })
+	presence := a.table.tools.presence
+	presence.mu.Lock()
+	for origin := range presence.nodes.heard {
+		presence.nodes.heard[origin] = time.Now().Add(-2 * nodeSilence)
+	}
+	presence.mu.Unlock()
+	presence.repeat()
+	ann.await("Ben leaves", func(got []string) bool { return strings.Contains(strings.Join(got, "\n"), `"left":["Ben"],"count":1`) })
+	if got := people(ann); got != "1 [Ann]" {
+		t.Errorf("alone Ann sees %s", got)
+	}
+	b.table.tools.presence.repeat()
+	if got := people(ann); got != "2 [Ann Ben]" {
+		t.Errorf("after the silence Ann sees %s", got)
+	}
+	ben.hangUp()
+	soon(t, "Ben has gone", func() bool { return people(ann) == "1 [Ann]" })
+}
+
+// soon polls until ok.
+func soon(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(5 * time.Second); !ok(); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatal("waited in vain: ", what)
+		}
+	}
+}
+
+// Goal: a login on one node ends the connections of the older login on another, and no others; after a gap of the bus too.
+// Method: an account with connections at two tables on shared engines logs in again.
+func TestSingleLoginOfNodes(t *testing.T) {
+	base := newRig(t, nil)
+	a, b := base.another(), base.another()
+	old, other := a.play("0", "Ann", ""), a.play("0", "Ben", "")
+	fresh := b.play("0", "Ann", "")
+	if fresh.identity().Account != old.identity().Account {
+		t.Fatal("the device has two accounts")
+	}
+	if old.closeCode() != protocol.CloseReplaced || other.closeCode() != 0 || fresh.closeCode() != 0 {
+		t.Errorf("closed with %d, %d and %d", old.closeCode(), other.closeCode(), fresh.closeCode())
+	}
+	b.table.tools.together = false // its telling is lost
+	newest := b.play("0", "Ann", "")
+	b.table.tools.together = true
+	stale := a.connect()
+	stale.who = fresh.identity()
+	a.table.tools.online.attach(stale.who.Account, stale)
+	a.table.tools.checkLogins(t.Context())
+	if stale.closeCode() != protocol.CloseReplaced || other.closeCode() != 0 || newest.closeCode() != 0 {
+		t.Errorf("after a gap: closed with %d, %d and %d", stale.closeCode(), other.closeCode(), newest.closeCode())
+	}
+}
