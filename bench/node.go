@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,8 +28,9 @@ type node struct {
 	http                *http.Client
 }
 
-// startServer starts a server with its own data folder and addresses, or points at the one the user named.
-func startServer(ctx context.Context, r *Run) (*node, error) {
+// startServer starts a server with its own data folder and addresses, or points at the one the user named, which must have
+// the further options already.
+func startServer(ctx context.Context, r *Run, further ...string) (*node, error) {
 	s := &node{http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: nonceWorkers}}}
 	if r.Target != "self" {
 		return s, s.point(ctx, r)
@@ -46,7 +48,7 @@ func startServer(ctx context.Context, r *Run) (*node, error) {
 	}
 	s.dir = dir
 	args := append([]string{"serve", "--data", dir, "--line-addr", s.line, "--http-addr", s.web, "--internal-addr", s.internal, "--beanstalk-addr", s.queue,
-		"--gate-addr", s.gate, "--gate-worker-addr", s.reply}, raisedLimits...)
+		"--gate-addr", s.gate, "--gate-worker-addr", s.reply}, slices.Concat(raisedLimits, further)...)
 	start := time.Now()
 	s.child, _, err = startChild("gosper serve", r.Binary, args, r.Log)
 	if err != nil {
