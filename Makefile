@@ -7,14 +7,15 @@ KILLS   ?= 1000
 CUTS    ?= 10000
 FSYNCS  ?= 200
 ROUNDS  ?= 5
+TIME    ?= 1h
 ARGS    ?=
 CRASHES := ^Test(Kill|KillAtFsync|KillUnderEdits|KillBetweenSteps|(Queue)?PowerCuts(Control)?)$$
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz lint bench e2e crash soak docs
+.PHONY: help build run test race fuzz lint bench bench-report e2e crash soak stress docs
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## ./gosper, a small static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o gosper ./cmd/gosper
@@ -37,6 +38,10 @@ lint: ## format, vet (amd64 and arm64), staticcheck
 bench: ## load scenarios against a server of their own (ARGS='echo --json')
 	$(GO) run ./cmd/gosper bench $(or $(ARGS),all --quick)
 
+bench-report: build ## all scenarios, beside all peers, into bench/report.html, bench/report.json and README's figures (half an hour; ARGS=--quick)
+	./gosper bench all --report bench/report.html $(ARGS)
+	$(GO) test -count=1 -run '^TestReadmeQuotes$$' ./bench -args -rewrite
+
 e2e: ## the page in Chromium against the built binary
 	$(GO) test -count=1 $(ARGS) ./edge/web/e2e
 
@@ -44,7 +49,10 @@ crash: ## tests that kill, cut and damage, again and again (KILLS=1000 CUTS=1000
 	GOSPER_CRASH_KILLS=$(KILLS) GOSPER_POWER_CUTS=$(CUTS) GOSPER_FSYNC_KILLS=$(FSYNCS) $(GO) test -count=1 -v -timeout 2h -run '$(CRASHES)' ./broker/pebble ./edge/node ./grid/game
 	$(GO) test -count=$(ROUNDS) -timeout 30m -run 'Crash|Kill|Cut|Restart|Damage|Fault|Flipped|Disk' -skip '$(CRASHES)' ./edge ./edge/client ./edge/node ./broker/... ./grid/game
 
-soak: ## the concurrent packages ROUNDS times (default 5) with 1, 2 and 4 processors and the race detector
+soak: ## everything mixed with clients that come and go for TIME (default 1h): memory, descriptors, goroutines must return
+	$(GO) run ./cmd/gosper bench soak --time $(TIME) $(ARGS)
+
+stress: ## the concurrent packages ROUNDS times (default 5) with 1, 2 and 4 processors and the race detector
 	$(GO) test -race -short -count=$(ROUNDS) -cpu=1,2,4 -timeout 60m $$($(GO) list ./edge/... ./broker/... ./grid/game | grep -v '/edge/web/e2e$$')
 
 docs: ## write the tables of cmd/gosper/REFERENCE.md from the code

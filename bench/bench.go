@@ -134,6 +134,7 @@ func Execute(ctx context.Context, name string, o Options) (*Result, error) {
 	r.Setting("duration_s", o.Duration.Seconds())
 	r.Setting("repeat", o.Repeat)
 	r.Setting("quick", o.Quick)
+	r.Setting("cores", pinned.String())
 	err := s.Run(ctx, r)
 	r.bar.clear()
 	if err == nil {

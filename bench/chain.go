@@ -17,15 +17,16 @@ func init() {
 }
 
 const (
-	chainRate       = 300 // chains a second, paced
-	chainWorkers    = 128 // chains under way, flat out
-	eventListeners  = 5000
-	listenersQuick  = 500
-	eventMessages   = 100
-	eventsQuick     = 20
-	eventsType      = "bench"
-	chainStepsEach  = 2
-	chainAnswerData = `{"id":4711}`
+	chainRate        = 300 // chains a second, paced
+	chainWorkers     = 128 // chains under way, flat out
+	chainConnections = 200 // at most; the internal port takes 256
+	eventListeners   = 5000
+	listenersQuick   = 500
+	eventMessages    = 100
+	eventsQuick      = 20
+	eventsType       = "bench"
+	chainStepsEach   = 2
+	chainAnswerData  = `{"id":4711}`
 )
 
 func runChain(ctx context.Context, r *Run) error {

@@ -79,7 +79,7 @@ type chainLoad struct {
 
 func newChainLoad(internal string, service *chainService) *chainLoad {
 	return &chainLoad{url: "http://" + internal, service: service,
-		client: &http.Client{Timeout: drainTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 4 * chainWorkers}}}
+		client: &http.Client{Timeout: drainTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: chainConnections}}}
 }
 
 func (l *chainLoad) close() { l.client.CloseIdleConnections() }
@@ -92,11 +92,12 @@ type chainMeasure struct {
 	lat             latencies     // from when a chain was due to when its end was told
 }
 
-// paced submits at a steady rate, whether earlier chains have ended or not.
+// paced submits at a steady rate. A chain that finds no connection because earlier ones have not ended waits, and that
+// counts.
 func (l *chainLoad) paced(ctx context.Context, d time.Duration, rate, pid int) (chainMeasure, error) {
 	count := int(d.Seconds() * float64(rate))
 	start := time.Now()
-	return l.measure(ctx, pid, count, func(i int) (due time.Time, more bool) {
+	return l.measure(ctx, pid, chainConnections, func(i int) (due time.Time, more bool) {
 		due = start.Add(time.Duration(i) * time.Second / time.Duration(rate))
 		return due, i < count && ctx.Err() == nil
 	})
@@ -133,7 +134,9 @@ func (l *chainLoad) measure(ctx context.Context, pid, workers int, next func(i i
 				mu.Lock()
 				m.sent++
 				if err != nil {
-					fault = errors.Join(fault, err)
+					if fault == nil { // others say the same
+						fault = err
+					}
 					mu.Unlock()
 					return
 				}

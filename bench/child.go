@@ -46,13 +46,16 @@ func startChild(name, binary string, args []string, log io.Writer) (*child, io.R
 		// The kernel sends Pdeathsig when the *thread* that forked ends, so this goroutine keeps its thread.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		if err := cmd.Start(); err != nil {
+		undo := pinThread(pinned.servers) // the child begins with the cores of the thread that forks
+		err := cmd.Start()
+		undo()
+		if err != nil {
 			started <- err
 			return
 		}
 		c.pid = cmd.Process.Pid
 		started <- nil
-		err := cmd.Wait()
+		err = cmd.Wait()
 		c.mu.Lock()
 		c.err = err
 		c.mu.Unlock()

@@ -26,9 +26,9 @@ func WriteReport(w io.Writer, r *Report) error {
 	p := &page{w: w}
 	p.head(r)
 	p.peers(r)
-	p.latencies(r)
 	p.pictures(r)
 	p.curves(r)
+	p.latencies(r)
 	p.f("<h2>All figures</h2>\n")
 	for _, run := range r.Runs {
 		p.run(run)
@@ -288,7 +288,7 @@ func (p *page) run(r *Result) {
 	}
 	p.f("<h3>Settings</h3><table>")
 	for _, name := range slices.Sorted(maps.Keys(r.Settings)) {
-		p.f("<tr><td>%s<td>%s\n", html.EscapeString(name), html.EscapeString(fmt.Sprint(r.Settings[name])))
+		p.f("<tr><td>%s<td>%s\n", html.EscapeString(name), html.EscapeString(settingText(r.Settings[name])))
 	}
 	p.f("</table></details>\n")
 }

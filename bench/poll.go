@@ -222,5 +222,6 @@ func onThread(f func() error) error {
 // turn and does not take the core from the server, as a client on another machine would not.
 func ownThread() {
 	runtime.LockOSThread()
+	pinThread(pinned.load) // until the thread ends with its goroutine
 	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Policy: unix.SCHED_BATCH}, 0)
 }

@@ -79,10 +79,18 @@ func number(v float64) string {
 	return b.String()
 }
 
+// settingText prints a setting the same way before and after a trip through JSON, which knows no whole numbers.
+func settingText(v any) string {
+	if f, ok := v.(float64); ok {
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return fmt.Sprint(v)
+}
+
 func settingsLine(settings map[string]any) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		parts = append(parts, fmt.Sprintf("%s=%v", name, settings[name]))
+		parts = append(parts, name+"="+settingText(settings[name]))
 	}
 	return strings.Join(parts, " ")
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +40,9 @@ func TestScenarios(t *testing.T) {
 		{[]string{"idle", "--against", "gnet"}, []string{"line_bytes", "ws_bytes", "cpu_us_per_conn_s", "start_ms"}, nil, true},
 		{[]string{"games"}, []string{"lateness_p99_ms", "cores", "watch5000_p99_ms", "edits_mode_bytes_per_s", "edit_p99_over_fsync_ms", "edits_per_s",
 			"soup_skipped", "soup_snapshots", "quiet_alone_p99_ms", "quiet_soup_p99_ms", "chat_soup_p99_ms", "lateness_soup_p99_ms"}, nil, true},
+		{[]string{"curves"}, []string{"grid_tick_exponent", "echo_round_exponent", "connections_memory_exponent", "connections_admit_exponent", "subscribers_cpu_exponent",
+			"games_cpu_exponent", "jobs_put_exponent", "jobs_cycle_exponent", "timers_set_exponent", "timers_restart_exponent"}, nil, true},
+		{[]string{"soak", "--time=4s"}, []string{"lives", "heap_bytes_first", "heap_bytes_last", "sockets_last", "goroutines_last", "files_last"}, nil, false},
 	} {
 		t.Run(c.args[0], func(t *testing.T) {
 			if c.slow && testing.Short() {
@@ -63,7 +69,7 @@ func TestScenarios(t *testing.T) {
 					t.Errorf("ratio %s is missing", name)
 				}
 			}
-			if len(r.Peers) != len(c.args)/2 { // --against and its name
+			if against := slices.Contains(c.args, "--against"); len(r.Peers) != map[bool]int{true: 1}[against] {
 				t.Errorf("peers %v", r.Peers)
 			}
 		})
@@ -84,5 +90,37 @@ func TestBenchInterrupted(t *testing.T) {
 	}
 	if code != exitError || r.OK || time.Since(start) > 20*time.Second || len(r.Notes) == 0 {
 		t.Errorf("exit code %d after %v: %s", code, time.Since(start), out)
+	}
+}
+
+// Goal: one scenario leaves a page and a JSON beside it, from which the same page is made again; what is no report is refused.
+// Method: the quickest scenario, and files.
+func TestBenchReport(t *testing.T) {
+	dir := t.TempDir()
+	page, again := filepath.Join(dir, "r.html"), filepath.Join(dir, "again.html")
+	code, out, errs := runWith(t.Context(), "", "bench", "machine", "--quick", "--duration=500ms", "--report", page)
+	if code != exitOK || errs != "" || !strings.Contains(out, "fsync_us") || !strings.Contains(out, "r.json") {
+		t.Fatalf("exit code %d: %s\n%s", code, errs, out)
+	}
+	var report bench.Report
+	raw, err := os.ReadFile(filepath.Join(dir, "r.json"))
+	if err == nil {
+		err = json.Unmarshal(raw, &report)
+	}
+	if err != nil || len(report.Runs) != 1 || report.Command != "gosper bench machine --duration 500ms --quick" || !report.Quick || !report.OK {
+		t.Errorf("%v: %s", err, raw)
+	}
+	if code, out, errs := runWith(t.Context(), "", "bench", "page", filepath.Join(dir, "r.json"), "--report", again); code != exitOK {
+		t.Errorf("exit code %d: %s%s", code, out, errs)
+	}
+	first, err1 := os.ReadFile(page)
+	second, err2 := os.ReadFile(again)
+	if err1 != nil || err2 != nil || string(first) != string(second) {
+		t.Errorf("the page made again has %d bytes, not %d: %v %v", len(second), len(first), err1, err2)
+	}
+	for _, args := range [][]string{{"page"}, {"page", page, "--report", again}, {"page", filepath.Join(dir, "r.json")}, {"page", filepath.Join(dir, "none"), "--report", again}, {"all", "--against", "gnet"}} {
+		if code, _, errs := runWith(t.Context(), "", append([]string{"bench"}, args...)...); code == exitOK || errs == "" {
+			t.Errorf("%v is taken", args)
+		}
 	}
 }
