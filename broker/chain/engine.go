@@ -430,6 +430,25 @@ type Summary struct {
 	Items    int       `json:"items"`
 }
 
+func (r *record) summary(hash string) Summary {
+	s := Summary{hash, r.Account, r.State, r.Reason, r.Created, r.Modified, 0, len(r.Items)}
+	for i := range r.Items {
+		if r.Items[i].State.over() {
+			s.Done++
+		}
+	}
+	return s
+}
+
+// Summary returns the line of one chain: broker.ErrNotFound when there is none of that hash.
+func (e *Engine) Summary(ctx context.Context, hash string) (Summary, error) {
+	r, err := e.loadRecord(ctx, hash)
+	if err != nil {
+		return Summary{}, err
+	}
+	return r.summary(hash), nil
+}
+
 // List returns at most limit chains, by hash, after one ("": from the first). A state other than "" chooses.
 func (e *Engine) List(ctx context.Context, state State, after string, limit int) (list []Summary, err error) {
 	if limit <= 0 {
@@ -437,13 +456,7 @@ func (e *Engine) List(ctx context.Context, state State, after string, limit int)
 	}
 	err = e.each(ctx, after, func(hash string, r *record) bool {
 		if state == "" || r.State == state {
-			s := Summary{hash, r.Account, r.State, r.Reason, r.Created, r.Modified, 0, len(r.Items)}
-			for i := range r.Items {
-				if r.Items[i].State.over() {
-					s.Done++
-				}
-			}
-			list = append(list, s)
+			list = append(list, r.summary(hash))
 		}
 		return len(list) < limit
 	})

@@ -36,6 +36,7 @@ func TestScenarios(t *testing.T) {
 		{[]string{"queue", "--against", "jetstream"}, []string{"put64_per_s", "put64_in_process_per_s", "syncs_per_put64", "cycle64_per_s", "put256_p99_vs_fsync", "put256_p99_vs_fsync_slow", "put256_paced_p99_vs_fsync", "aged_slowdown"},
 			[]string{"vs_jetstream_64", "put1_vs_fsync", "put1_vs_floor1", "floor1_vs_fsync"}, false},
 		{[]string{"gate"}, []string{"here_p50_us", "here_p99_us", "here_per_s", "here_cpu_us_per_request", "worker_p50_us", "worker_p99_us", "worker_per_s"}, nil, false},
+		{[]string{"chain"}, []string{"paced_per_s", "paced_p50_ms", "paced_p99_ms", "flat_per_s", "flat_p99_ms", "flat_cpu_us_per_chain", "event_p50_ms", "event_p99_ms"}, nil, false},
 		{[]string{"mail"}, []string{"accepts_per_s", "deliveries_per_s", "list_ms"}, []string{"accept_vs_synced", "vs_disk"}, false},
 		{[]string{"idle", "--against", "gnet"}, []string{"line_bytes", "ws_bytes", "cpu_us_per_conn_s", "start_ms"}, nil, true},
 		{[]string{"games"}, []string{"lateness_p99_ms", "cores", "watch5000_p99_ms", "edits_mode_bytes_per_s", "edit_p99_over_fsync_ms", "edits_per_s",
