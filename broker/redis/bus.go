@@ -42,7 +42,8 @@ type Bus struct {
 	table    fanout.Table
 	lanes    [lanes]fanout.Lane
 	sequence atomic.Uint64
-	queued   atomic.Int64 // bytes in the queues of all writers
+	queued   atomic.Int64 // bytes in the queues of all writers, or under way
+	waiting  atomic.Int64 // messages, likewise
 
 	mu       sync.RWMutex
 	exact    map[string]int // subjects with local subscribers
@@ -300,14 +301,24 @@ func (b *Bus) Health() error {
 	return nil
 }
 
-// Close ends the bus: messages that wait are answered with broker.ErrClosed. It is idempotent.
+// Close ends the bus: messages that cannot be sent in a moment are answered with broker.ErrClosed. It is idempotent.
 func (b *Bus) Close() error {
 	b.mu.Lock()
 	b.closed = true
 	b.mu.Unlock()
+	b.flush(closePatience)
 	b.cancel()
 	b.work.Wait()
 	return nil
+}
+
+// flush waits until all messages were sent, while Redis takes them.
+func (b *Bus) flush(most time.Duration) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(most); b.waiting.Load() > 0 && time.Now().Before(end) && b.Health() == nil && b.stop.Err() == nil; {
+		<-tick.C
+	}
 }
 
 // caught logs the panic of a callback. It is deferred directly.

@@ -20,7 +20,8 @@
 //	flush_delay=20us    collect commands for so long before they are sent: less CPU, more latency
 //	skip_verify         rediss: believe any certificate (for tests)
 //
-// An ACL user needs `~gosper:* &gosper:* +@read +@write +@pubsub +@scripting +@connection +info +cluster +scan`.
+// An ACL user needs `~gosper:* &* +@read +@write +@pubsub +@scripting +@connection +info +time +cluster +scan`; all
+// channels, since Redis compares patterns of channels letter by letter (a cluster needs `&gosper:*` only).
 // Redis 7.0 or newer, or a server that speaks as it does, is needed: sharded channels, scripts and RESP3.
 //
 // # Bus

@@ -20,7 +20,8 @@ const (
 	batchBytes     = 1 << 20 // of one pipeline: more wait for the next
 	channelsAtOnce = 1000    // of one SUBSCRIBE
 	echoPatience   = time.Second
-	subjectAge     = time.Hour // a subject that nobody published to for so long loses its history
+	closePatience  = 500 * time.Millisecond // for messages that wait when the bus is closed
+	subjectAge     = time.Hour              // a subject that nobody published to for so long loses its history
 
 	answerTimeout = 2 * time.Second // a connection without an answer for so long is lost: half-open or stopped
 	pingEvery     = time.Second     // on a connection without traffic

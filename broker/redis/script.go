@@ -88,14 +88,13 @@ age = tonumber(ARGV[4])
 top = top + 1
 local offset = text(top)
 local message = epoch .. ' ' .. offset .. ' ' .. text(now) .. ' ' .. ARGV[2]
-redis.call('HSET', key, 'n', offset, offset, message)
-local before = first
-while first <= top - keep do
-  redis.call('HDEL', key, text(first))
-  first = first + 1
-end
+local from = first
+first = math.max(first, top - keep + 1)
+redis.call('HSET', key, 'n', offset, 'f', text(first), 'a', ARGV[4], offset, message)
+for i = from, first - 1 do redis.call('HDEL', key, text(i)) end
+from = first
 dropOld(top - 1)
-if first ~= before or age ~= tonumber(state[5]) then redis.call('HSET', key, 'f', text(first), 'a', ARGV[4]) end
+if first ~= from then redis.call('HSET', key, 'f', text(first)) end
 redis.call('PEXPIRE', key, ARGV[5])
 @PUBLISH@
 return {tonumber(epoch), top}

@@ -63,6 +63,7 @@ func (w *writer) offer(p *post) error {
 	w.queue = append(w.queue, p)
 	w.mu.Unlock()
 	queueDepth.Inc()
+	w.bus.waiting.Add(1)
 	select {
 	case w.wake <- struct{}{}:
 	default:
@@ -152,6 +153,7 @@ func (w *writer) expire(now time.Time) {
 // leave counts p out of the queue.
 func (w *writer) leave(p *post) {
 	queueDepth.Dec()
+	w.bus.waiting.Add(-1)
 	w.bus.queued.Add(-int64(len(p.data)))
 }
 

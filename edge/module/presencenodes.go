@@ -256,25 +256,16 @@ func (w *world) present(name string) bool { return w.members[name] > 0 || w.else
 // count returns how many names are in the world. A name with several nodes counts once as far as names are known.
 func (w *world) count() int {
 	n := len(w.members)
-	if len(w.others) == 1 {
-		for _, there := range w.others {
-			n += there.count
-			for name := range there.names {
-				if w.members[name] > 0 {
-					n--
-				}
-			}
-		}
-		return n
-	}
-	return len(w.union()) + w.unnamed()
-}
-
-// unnamed counts those whose names were not told.
-func (w *world) unnamed() (n int) {
+	seen := make(map[string]bool)
 	for _, there := range w.others {
 		if there.names == nil {
 			n += there.count
+		}
+		for name := range there.names {
+			if w.members[name] == 0 && !seen[name] {
+				seen[name] = true
+				n++
+			}
 		}
 	}
 	return n

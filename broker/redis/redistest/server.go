@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -129,7 +130,13 @@ func (s *Server) Do(words ...string) (string, error) {
 	return readAnswer(c)
 }
 
-// freePort returns a port that nobody used a moment ago.
+// FreePort returns a loopback port that nobody used a moment ago.
+func FreePort(t testing.TB) string {
+	t.Helper()
+	return strconv.Itoa(freePort(t))
+}
+
+// freePort is FreePort as a number.
 func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
