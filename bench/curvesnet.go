@@ -199,7 +199,7 @@ func climbGames(ctx context.Context, c *climber) error {
 			c.note("games_cpu", float64(n), 1000*cpu.Seconds()/seconds)
 			c.note("games_memory", float64(n), memory-base)
 			c.note("games_lateness", float64(n), 1000*ticks.quantile(0.99))
-			late.Lines = append(late.Lines, ticks.line(fmt.Sprintf("%s games", number(float64(n)))))
+			late.Lines = append(late.Lines, ticks.line(short(float64(n)) + " games"))
 		}
 		return nil
 	})

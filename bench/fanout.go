@@ -221,7 +221,11 @@ func fanArrivals(r *Run, sides []*fanSide) {
 			lines = append(lines, latencyLine(s.load.proto.name, s.single.all))
 		}
 	}
-	r.LatencyPlot("fanout_arrival", fmt.Sprintf("Arrival of one message at %v subscribers", r.Result.Settings["subscribers"]), lines...)
+	title := fmt.Sprintf("Arrival of one message at %v subscribers", r.Result.Settings["subscribers"])
+	if r.Against != "" {
+		title += ", beside " + r.Against
+	}
+	r.LatencyPlot("fanout_arrival", title, lines...)
 }
 
 func fanReport(r *Run, sides []*fanSide) {

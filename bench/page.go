@@ -109,12 +109,12 @@ func (p *page) ratios(r *Report) {
 		return
 	}
 	a := newAxis(true, 0, 100, values)
-	p.f("<table><tr><th>work<th>against<th class=\"n\">times<th class=\"n\">least … greatest<th class=\"bar\">\n")
+	p.f("<table><tr><th>work<th>against<th class=\"n\">times<th class=\"n wide\">least … greatest<th class=\"bar\">\n")
 	for _, run := range r.Runs {
 		for _, name := range run.peerRatios() {
 			v := run.Ratios[name]
 			low, high := min(a.place(1), a.place(v)), max(a.place(1), a.place(v))
-			p.f("<tr><td>%s, %s<td>%s<td class=\"n\">%s<td class=\"n\">%s<td class=\"bar\">", html.EscapeString(run.Scenario), html.EscapeString(name), html.EscapeString(run.Against), number(v), run.span(name))
+			p.f("<tr><td>%s, %s<td class=\"word\">%s<td class=\"n\">%s<td class=\"n wide\">%s<td class=\"bar\">", html.EscapeString(run.Scenario), html.EscapeString(name), html.EscapeString(run.Against), number(v), run.span(name))
 			p.f("<svg viewBox=\"0 0 100 12\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"span\" x=\"%.1f\" width=\"%.1f\" y=\"2\" height=\"8\"/><line class=\"one\" x1=\"%.1f\" x2=\"%.1f\" y1=\"0\" y2=\"12\"/></svg>\n",
 				low, max(0.5, high-low), a.place(1), a.place(1))
 		}
@@ -298,9 +298,9 @@ func (p *page) table(r *Result, title string, values map[string]float64, prefix 
 	if len(values) == 0 {
 		return
 	}
-	p.f("<h3>%s</h3><table><tr><th>name<th class=\"n\">median<th class=\"n\">least … greatest<th class=\"bar\">\n", html.EscapeString(title))
+	p.f("<h3>%s</h3><table><tr><th>name<th class=\"n\">median<th class=\"n wide\">least … greatest<th class=\"bar\">\n", html.EscapeString(title))
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		p.f("<tr><td>%s<td class=\"n\">%s<td class=\"n\">%s<td class=\"bar\">", html.EscapeString(name), number(values[name]), r.span(prefix+name))
+		p.f("<tr><td>%s<td class=\"n\">%s<td class=\"n wide\">%s<td class=\"bar\">", html.EscapeString(name), number(values[name]), r.span(prefix+name))
 		if s, ok := r.Spread[prefix+name]; ok && s[1] > 0 {
 			p.f("<svg viewBox=\"0 0 100 12\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"span\" x=\"%.1f\" width=\"%.1f\" y=\"3\" height=\"6\"/><rect class=\"dot\" x=\"%.1f\" width=\"1\" y=\"1\" height=\"10\"/></svg>",
 				100*s[0]/s[1], max(0.5, 100*(1-s[0]/s[1])), min(99, 100*values[name]/s[1]))
