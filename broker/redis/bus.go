@@ -241,7 +241,8 @@ func (b *Bus) unlinked(l *link) {
 	}
 }
 
-// History implements broker.Bus. The error is broker.ErrTimeout when Redis is away.
+// History implements broker.Bus. The error is broker.ErrBusy while Redis is known to be away, broker.ErrTimeout when it
+// does not answer.
 func (b *Bus) History(ctx context.Context, subject string, since broker.Position, limit int) (r broker.Recovery, err error) {
 	if !broker.ValidSubject(subject) {
 		return r, broker.BadName("subject", subject)
@@ -252,6 +253,9 @@ func (b *Bus) History(ctx context.Context, subject string, since broker.Position
 	ctx, cancel := context.WithTimeout(ctx, CallPatience)
 	defer cancel()
 	group := b.names.groupOf(subject)
+	if err := b.links[group].present(ctx); err != nil {
+		return r, err
+	}
 	if err := b.links[group].settle(ctx); err != nil {
 		return r, callFault(err)
 	}

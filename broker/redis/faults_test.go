@@ -280,6 +280,13 @@ func TestBounds(t *testing.T) {
 	await(t, time.Now().Add(4*reconnectTime), "all answers", func() bool { return answers.Load() == count })
 	say(t, r, "flood", time.Now().Add(2*reconnectTime))
 	s.Pause()
+	await(t, time.Now().Add(reconnectTime), "the link to be given up", func() bool { return r.Health() != nil })
+	begin := time.Now()
+	_, readErr := r.Bus().History(t.Context(), "flood", broker.Position{}, 1)
+	setErr := r.Registry().Set(t.Context(), "key", nil, time.Minute)
+	if took := time.Since(begin); !errors.Is(readErr, broker.ErrBusy) || !errors.Is(setErr, broker.ErrBusy) || took > time.Second {
+		t.Errorf("while Redis is known to be away: %v and %v after %s", readErr, setErr, took)
+	}
 	answers, _ = flood()
 	r.Close()
 	if answers.Load() != count || r.Bus().queued.Load() != 0 {

@@ -64,8 +64,9 @@ func (r *Registry) lease(ctx context.Context, verb string, l broker.Lease, ttl t
 		return none, err
 	}
 	begin := time.Now()
-	key := r.names.base(r.names.groupOf(l.Name)) + "l:" + l.Name
-	result, err := r.script(ctx, leaseText, key, verb, l.Owner, strconv.FormatUint(l.Token, 10), ms(ttl, 1), ms(tokenMemory, 1))
+	group := r.names.groupOf(l.Name)
+	key := r.names.base(group) + "l:" + l.Name
+	result, err := r.script(ctx, group, leaseText, key, verb, l.Owner, strconv.FormatUint(l.Token, 10), ms(ttl, 1), ms(tokenMemory, 1))
 	if err != nil {
 		return none, err
 	}

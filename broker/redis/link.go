@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"gosper/broker"
 )
 
 // link listens to the channels of one group on a connection of its own, and makes a new one when that is lost. The set
@@ -96,6 +98,29 @@ func (l *link) settle(ctx context.Context) error {
 			return ctx.Err()
 		case <-l.bus.stop.Done():
 			return nil
+		}
+	}
+}
+
+// present waits for a moment for a link that is down: a short break is not worth an error, and a long one should not
+// hold up those who call.
+func (l *link) present(ctx context.Context) error {
+	timer := time.NewTimer(breakPatience)
+	defer timer.Stop()
+	for {
+		up, _, changed := l.state(0)
+		if up {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			callsFailed.Inc()
+			return fmt.Errorf("%w: %w", broker.ErrBusy, l.health())
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.bus.stop.Done():
+			return broker.ErrClosed
 		}
 	}
 }

@@ -20,6 +20,7 @@ const (
 	batchBytes     = 1 << 20 // of one pipeline: more wait for the next
 	channelsAtOnce = 1000    // of one SUBSCRIBE
 	echoPatience   = time.Second
+	breakPatience  = 250 * time.Millisecond // for a link that is down, of calls; broker.ErrBusy after it
 	closePatience  = 500 * time.Millisecond // for messages that wait when the bus is closed
 	subjectAge     = time.Hour              // a subject that nobody published to for so long loses its history
 

@@ -36,7 +36,8 @@ func Open(o Options) (*Redis, error) {
 		return nil, fmt.Errorf("redis: %w", err)
 	}
 	n := names{prefix: prefix, sharded: client.Mode() == rueidis.ClientModeCluster}
-	r := &Redis{client: client, bus: newBus(client, n, log), registry: &Registry{client: client, names: n}}
+	bus := newBus(client, n, log)
+	r := &Redis{client: client, bus: bus, registry: &Registry{client: client, names: n, links: bus.links}}
 	if err := r.bus.start(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}

@@ -20,6 +20,7 @@ import (
 type Registry struct {
 	client rueidis.Client
 	names  names
+	links  []*link // of the bus, by group: they know first when Redis is away
 	closed atomic.Bool
 }
 
@@ -29,8 +30,8 @@ var _ broker.Registry = (*Registry)(nil)
 func (r *Registry) key(key string) string { return r.names.base(r.names.groupOf(key)) + "k:" + key }
 
 // do sends a command of a valid call.
-func (r *Registry) do(ctx context.Context, command rueidis.Completed) (rueidis.RedisResult, error) {
-	if err := r.usable(ctx); err != nil {
+func (r *Registry) do(ctx context.Context, group int, command rueidis.Completed) (rueidis.RedisResult, error) {
+	if err := r.usable(ctx, group); err != nil {
 		return rueidis.RedisResult{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, CallPatience)
@@ -43,8 +44,8 @@ func (r *Registry) do(ctx context.Context, command rueidis.Completed) (rueidis.R
 }
 
 // script calls a script of a valid call.
-func (r *Registry) script(ctx context.Context, s *script, key string, args ...string) (rueidis.RedisResult, error) {
-	if err := r.usable(ctx); err != nil {
+func (r *Registry) script(ctx context.Context, group int, s *script, key string, args ...string) (rueidis.RedisResult, error) {
+	if err := r.usable(ctx, group); err != nil {
 		return rueidis.RedisResult{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, CallPatience)
@@ -56,11 +57,15 @@ func (r *Registry) script(ctx context.Context, s *script, key string, args ...st
 	return result, nil
 }
 
-func (r *Registry) usable(ctx context.Context) error {
+// usable tells quickly that a call cannot be.
+func (r *Registry) usable(ctx context.Context, group int) error {
 	if r.closed.Load() {
 		return broker.ErrClosed
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return r.links[group].present(ctx)
 }
 
 // Set implements broker.Registry.
@@ -68,7 +73,7 @@ func (r *Registry) Set(ctx context.Context, key string, value []byte, ttl time.D
 	if err := keys.Check(key, value, ttl); err != nil {
 		return err
 	}
-	_, err := r.do(ctx, r.client.B().Set().Key(r.key(key)).Value(string(value)).PxMilliseconds(life(ttl)).Build())
+	_, err := r.do(ctx, r.names.groupOf(key), r.client.B().Set().Key(r.key(key)).Value(string(value)).PxMilliseconds(life(ttl)).Build())
 	return err
 }
 
@@ -77,7 +82,7 @@ func (r *Registry) Create(ctx context.Context, key string, value []byte, ttl tim
 	if err := keys.Check(key, value, ttl); err != nil {
 		return err
 	}
-	result, err := r.do(ctx, r.client.B().Set().Key(r.key(key)).Value(string(value)).Nx().PxMilliseconds(life(ttl)).Build())
+	result, err := r.do(ctx, r.names.groupOf(key), r.client.B().Set().Key(r.key(key)).Value(string(value)).Nx().PxMilliseconds(life(ttl)).Build())
 	if err == nil && rueidis.IsRedisNil(result.Error()) {
 		err = fmt.Errorf("%w: key %q", broker.ErrExists, key)
 	}
@@ -95,7 +100,7 @@ func (r *Registry) Take(ctx context.Context, key string) ([]byte, error) {
 }
 
 func (r *Registry) value(ctx context.Context, key string, command rueidis.Completed) ([]byte, error) {
-	result, err := r.do(ctx, command)
+	result, err := r.do(ctx, r.names.groupOf(key), command)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +116,7 @@ func (r *Registry) Touch(ctx context.Context, key string, ttl time.Duration) err
 	if err := keys.Check(key, nil, ttl); err != nil {
 		return err
 	}
-	result, err := r.do(ctx, r.client.B().Pexpire().Key(r.key(key)).Milliseconds(life(ttl)).Build())
+	result, err := r.do(ctx, r.names.groupOf(key), r.client.B().Pexpire().Key(r.key(key)).Milliseconds(life(ttl)).Build())
 	if err != nil {
 		return err
 	}
@@ -123,7 +128,7 @@ func (r *Registry) Touch(ctx context.Context, key string, ttl time.Duration) err
 
 // Delete implements broker.Registry.
 func (r *Registry) Delete(ctx context.Context, key string) error {
-	_, err := r.do(ctx, r.client.B().Del().Key(r.key(key)).Build())
+	_, err := r.do(ctx, r.names.groupOf(key), r.client.B().Del().Key(r.key(key)).Build())
 	return err
 }
 
@@ -139,7 +144,7 @@ func (r *Registry) Count(ctx context.Context, key string, delta int64, ttl time.
 	if err := keys.Check(key, nil, ttl); err != nil {
 		return 0, err
 	}
-	result, err := r.script(ctx, countText, r.key(key), strconv.FormatInt(delta, 10), ms(ttl, 1))
+	result, err := r.script(ctx, r.names.groupOf(key), countText, r.key(key), strconv.FormatInt(delta, 10), ms(ttl, 1))
 	if err != nil {
 		return 0, err
 	}
@@ -154,7 +159,7 @@ const (
 // List implements broker.Registry. It scans the key space of every server, some thousand keys a millisecond: it is
 // for questions that are seldom asked.
 func (r *Registry) List(ctx context.Context, prefix string, limit int) ([]broker.Entry, error) {
-	if err := r.usable(ctx); err != nil || limit <= 0 {
+	if err := r.usable(ctx, 0); err != nil || limit <= 0 {
 		return nil, err
 	}
 	found := make(map[string]bool)
