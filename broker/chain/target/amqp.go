@@ -310,13 +310,16 @@ func (l *link) dial(ctx context.Context) (*session, error) {
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
+	stop := func() bool { return true }
+	defer func() { stop() }()
 	conn, err := amqp.DialConfig(l.key.address, amqp.Config{Heartbeat: heartbeat, TLSClientConfig: o.TLS.Clone(),
 		Dial: func(network, address string) (net.Conn, error) {
 			c, err := o.dialer(l.key.private).DialContext(ctx, network, address)
 			if err != nil {
 				return nil, err
 			}
-			return c, c.SetDeadline(deadline) // the library takes it away after the handshake
+			stop = context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) }) // a broker that says nothing
+			return c, c.SetDeadline(deadline)                                            // the library takes it away after the handshake
 		}})
 	if err != nil {
 		return nil, err

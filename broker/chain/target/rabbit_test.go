@@ -149,5 +149,5 @@ func testRestart(t *testing.T, s *rabbittest.Server) {
 	if len(copies) != 3*chains {
 		t.Errorf("%d messages of %d arrived", len(copies), 3*chains)
 	}
-	t.Logf("%d chains completed over a restart of RabbitMQ, %d messages came twice, with the same id", chains, repeated)
+	t.Logf("report: %d chains completed over a restart of RabbitMQ, %d messages came twice, with the same id", chains, repeated)
 }

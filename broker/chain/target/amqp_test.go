@@ -1,0 +1,89 @@
+package target
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// mute takes connections and says nothing. Its address, and the number of its connections so far, which waits for them to end.
+func mute(t *testing.T) (addr string, connections func() int) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	var work sync.WaitGroup
+	work.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			n++
+			work.Go(func() { _, _ = io.Copy(io.Discard, c); c.Close() })
+		}
+	})
+	end := sync.OnceFunc(func() { l.Close(); work.Wait() })
+	t.Cleanup(end)
+	return l.Addr().String(), func() int { end(); return n }
+}
+
+// Goal: a broker that takes connections and says nothing holds a call no longer than its time, or than it is wanted. Method: a
+// call with a deadline, one that is cancelled, one bounded by the time of dialling.
+func TestMuteBroker(t *testing.T) {
+	addr, connections := mute(t)
+	g, _ := gateway(t, Options{DialTimeout: 300 * time.Millisecond}, fmt.Sprintf(`{"services":{"amqp://%s":{"private":true}}}`, addr))
+	for _, c := range []struct {
+		name string
+		ctx  func() (context.Context, context.CancelFunc)
+		want string
+	}{
+		{"deadline", func() (context.Context, context.CancelFunc) { return context.WithTimeout(t.Context(), 100*time.Millisecond) }, "timeout"},
+		{"cancelled", func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(100*time.Millisecond, cancel)
+			return ctx, cancel
+		}, "timeout"},
+		{"neither", func() (context.Context, context.CancelFunc) { return t.Context(), func() {} }, "unreachable"},
+	} {
+		ctx, cancel := c.ctx()
+		begun := time.Now()
+		out := g.Do(ctx, amqpStep("amqp://u:hidden@"+addr, "q", "x"))
+		cancel()
+		if !out.Retry || out.Unmade || !strings.Contains(out.Response.Metadata, c.want) || strings.Contains(out.Response.Metadata, "hidden") {
+			t.Errorf("%s: %+v", c.name, out)
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("%s: %v", c.name, took)
+		}
+	}
+	g.Close()
+	if n := connections(); n != 3 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// Goal: a broker without a public address is dialled only when the table says so; one that is not there is tried again. Method: one
+// of each.
+func TestBrokerAddresses(t *testing.T) {
+	addr, connections := mute(t)
+	g, _ := gateway(t, Options{}, fmt.Sprintf(`{"services":{"amqp://%s":{},"amqps://%s":{},"amqp://127.0.0.1:1":{"private":true}}}`, addr, addr))
+	for _, scheme := range []string{"amqp://", "amqps://"} {
+		if out := g.Do(t.Context(), amqpStep(scheme+addr, "q", "x")); out.Retry || !strings.Contains(out.Response.Metadata, "not public") {
+			t.Errorf("%+v", out)
+		}
+	}
+	if out := g.Do(t.Context(), amqpStep("amqp://127.0.0.1:1", "q", "x")); !out.Retry || !strings.Contains(out.Response.Metadata, "refused") {
+		t.Errorf("%+v", out)
+	}
+	if n := connections(); n != 0 {
+		t.Errorf("%d connections", n)
+	}
+}
