@@ -90,7 +90,11 @@ func dial(o Options) (*link, error) {
 	if o.Creds != "" {
 		options = append(options, nats.UserCredentials(o.Creds))
 	}
-	conn, err := nats.Connect(o.URL, options...)
+	urls, user := o.servers()
+	if user != "" {
+		options = append(options, nats.UserInfo(user, o.Password))
+	}
+	conn, err := nats.Connect(urls, options...)
 	if err != nil {
 		return nil, err
 	}

@@ -27,6 +27,7 @@ const (
 // Options of a Bus. The zero value of a field means its default.
 type Options struct {
 	URL        string        // nats://[user:password@]host:port[,host:port…][?replicas=3&creds=FILE]; tls:// for TLS
+	Password   string        // for a URL that names a user without one
 	Replicas   int           // copies of the history, 1 to 5. Default 1, or what the URL says
 	Creds      string        // file of NATS credentials; "" for none, or what the URL says
 	PerSubject int64         // most messages kept of one subject. Default 2,000
@@ -98,6 +99,29 @@ func (o Options) validate() error {
 		}
 	}
 	return nil
+}
+
+// servers returns the URL to dial and who the node is there, "" when the URL says all. The NATS client takes a user
+// without a password for a token, so a user whose password comes by itself is taken out of the URL.
+func (o Options) servers() (urls, user string) {
+	if o.Password == "" {
+		return o.URL, ""
+	}
+	var all []string
+	for one := range strings.SplitSeq(o.URL, ",") {
+		scheme, rest, found := strings.Cut(one, "://")
+		if !found {
+			scheme, rest = "nats", one
+		}
+		if at := strings.LastIndexByte(rest, '@'); at >= 0 && !strings.Contains(rest[:at], ":") {
+			if user == "" {
+				user, _ = url.PathUnescape(rest[:at])
+			}
+			rest = rest[at+1:]
+		}
+		all = append(all, scheme+"://"+rest)
+	}
+	return strings.Join(all, ","), user
 }
 
 func checkServer(one string) error {

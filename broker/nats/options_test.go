@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"gosper/broker"
@@ -37,6 +38,20 @@ func TestOptions(t *testing.T) {
 	o, err := Options{URL: "nats://a?replicas=3&creds=f"}.withDefaults()
 	if err != nil || o.URL != "nats://a" || o.Replicas != 3 || o.Creds != "f" {
 		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// Goal: a password that comes by itself is used, and not without a user. Method: a server with a user, and Options of it.
+func TestPassword(t *testing.T) {
+	s := boot(t, &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
+		Username: "an n", Password: "p:w@"})
+	addr := s.Addr().String()
+	with(t, Options{URL: "nats://an%20n@" + addr, Password: "p:w@"})
+	with(t, Options{URL: "an%20n:p%3Aw%40@" + addr})
+	for _, o := range []Options{{URL: "nats://" + addr, Password: "p:w@"}, {URL: "nats://an%20n@" + addr, Password: "wrong"}} {
+		if _, err := Open(context.Background(), o); err == nil || strings.Contains(err.Error(), "p:w@") {
+			t.Errorf("%+v: %v", o, err)
+		}
 	}
 }
 

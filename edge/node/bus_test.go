@@ -27,6 +27,12 @@ func pair(t *testing.T, s *redistest.Server) (a, b *process) {
 // see each other, and a session goes on at the other node without missing anything or getting it twice.
 func TestTwoNodesTalk(t *testing.T) {
 	a, b := pair(t, redistest.Start(t))
+	twoNodesTalk(t, a, b, a)
+}
+
+// twoNodesTalk is the conversation; the page comes in at b with a nonce that was made at maker.
+func twoNodesTalk(t *testing.T, a, b, maker *process) {
+	t.Helper()
 	ann, ben := a.register("0", "Ann", "foxes"), b.register("0", "Ben", "foxes")
 	stranger := b.register("1", "Zoe", "foxes")
 	page := b.websocket()
@@ -34,7 +40,7 @@ func TestTwoNodesTalk(t *testing.T) {
 		Session  string
 		Subjects []protocol.Resumed
 	}
-	page.call("/session/register", fmt.Sprintf(`{"nonce":%q}`, a.nonce("0", "Cleo", "owls")), &entered)
+	page.call("/session/register", fmt.Sprintf(`{"nonce":%q}`, maker.nonce("0", "Cleo", "owls")), &entered)
 	ann.send("0000PUBLICone\r\n0000FAMILYpsst\r\n")
 	for _, w := range []*wire{ann, ben} {
 		w.gather("0000PUBLICAnn:one", "0000FAMILYAnn:psst")

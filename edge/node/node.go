@@ -18,6 +18,7 @@ import (
 	"gosper/broker/chain/target"
 	"gosper/broker/event"
 	"gosper/broker/mailer"
+	"gosper/broker/nats"
 	"gosper/broker/pebble"
 	"gosper/broker/post"
 	"gosper/broker/redis"
@@ -41,7 +42,7 @@ type Node struct {
 	db       *pebble.DB
 	bus      broker.Bus      // of the store, or shared
 	registry broker.Registry // likewise
-	shared   *redis.Redis    // nil: this node is alone
+	shared   []shared        // empty: this node is alone
 	config   *config.Folder
 	post     *post.Office
 	streams  *edge.Streams
@@ -74,9 +75,10 @@ func Start(ctx context.Context, o Options, log *slog.Logger) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{options: o, log: log, drainAsk: make(chan struct{})}
+	openBus := func() error { return n.openBus(ctx) }
 	startGames := func() error { return n.startGames(ctx) }
 	openChains := func() error { return n.openChains(ctx) }
-	for _, step := range []func() error{n.openStore, n.openBus, n.openConfig, n.openPost, n.openEvents, startGames, openChains, n.startTable, n.startWork, n.openChatLog, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
+	for _, step := range []func() error{n.openStore, openBus, n.openConfig, n.openPost, n.openEvents, startGames, openChains, n.startTable, n.startWork, n.openChatLog, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -122,7 +124,7 @@ func (n *Node) startTable() error {
 		return err
 	}
 	n.table, err = module.New(module.Config{Options: n.options.Functions, Store: n.db.Store(), Registry: n.registry,
-		Bus: n.bus, Games: n.games, GameMade: n.gameMade, Jobs: n.db.Queue(), Schedule: n.db.Schedule(), Buildings: kinds, Mailbox: n.options.mailbox(), Post: n.post, Settings: n.config, Chains: n.chains, OperatorToken: string(n.options.InternalToken), Secret: secret, Log: n.log})
+		Bus: n.bus, Together: n.shared != nil, Games: n.games, GameMade: n.gameMade, Jobs: n.db.Queue(), Schedule: n.db.Schedule(), Buildings: kinds, Mailbox: n.options.mailbox(), Post: n.post, Settings: n.config, Chains: n.chains, OperatorToken: string(n.options.InternalToken), Secret: secret, Log: n.log})
 	return err
 }
 
@@ -172,7 +174,7 @@ func (n *Node) ready() error {
 // metricTables gathers what the packages of a node say about their metrics.
 func metricTables() []control.Metric {
 	var all []control.Metric
-	for _, table := range [][]broker.Metric{edge.Metrics(), pebble.Metrics, redis.Metrics(), module.Metrics(), game.Metrics(),
+	for _, table := range [][]broker.Metric{edge.Metrics(), pebble.Metrics, nats.Metrics(), redis.Metrics(), module.Metrics(), game.Metrics(),
 		worker.Metrics(), mailer.Metrics(), post.Metrics(), beanstalk.Metrics(), gate.Metrics(), config.Metrics(), chain.Metrics(), event.Metrics(), target.Metrics()} {
 		for _, m := range table {
 			all = append(all, control.Metric{Name: m.Name, Type: metricType(m.Name), Help: m.Help})
@@ -181,12 +183,12 @@ func metricTables() []control.Metric {
 	return all
 }
 
-// metricType tells the type of a metric from its name: counters end in _total, times and sizes of batches are histograms.
+// metricType tells the type of a metric from its name: counters end in _total, times and sizes of batches and passes are histograms.
 func metricType(name string) string {
 	switch {
 	case strings.HasSuffix(name, "_total"):
 		return "counter"
-	case strings.HasSuffix(name, "_seconds"), strings.HasSuffix(name, "_batch_writes"):
+	case strings.HasSuffix(name, "_seconds"), strings.HasSuffix(name, "_batch_writes"), strings.HasSuffix(name, "_pass_bytes"):
 		return "histogram"
 	}
 	return "gauge"
@@ -261,8 +263,8 @@ func (n *Node) close() error {
 		errs = append(errs, n.games.Close()) // notes in each log where its game is
 	}
 	n.config.Close()
-	if n.shared != nil {
-		errs = append(errs, n.shared.Close())
+	for _, one := range n.shared {
+		errs = append(errs, one.Close())
 	}
 	if n.db != nil {
 		errs = append(errs, n.db.Close())

@@ -29,6 +29,9 @@ type Options struct {
 	Bus         string // URL of the bus that nodes share; "": the node is alone
 	BusPassword Secret // for a URL without one
 
+	Registry         string // URL of the Redis that holds nonces and counters when the bus is in NATS; "": the node's own store does
+	RegistryPassword Secret // for a URL without one
+
 	LineAddr       string // "" closes a port
 	GateAddr       string
 	GateWorkerAddr string

@@ -133,6 +133,7 @@ func TestValidate(t *testing.T) {
 func TestSettingsRoundTrip(t *testing.T) {
 	o := DefaultOptions()
 	o.Secret, o.InternalToken, o.SMTPPassword = "a secret that nobody sees", "another", "a third"
+	o.BusPassword, o.RegistryPassword = "a fourth", "a fifth"
 	values := o.Values()
 	for _, s := range Settings() {
 		value, known := values[s.Name]

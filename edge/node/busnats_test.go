@@ -1,0 +1,97 @@
+package node
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"gosper/broker/redis/redistest"
+	"gosper/protocol"
+)
+
+// natsServer runs a real nats-server in this process until the test ends.
+func natsServer(t *testing.T, dir string, port int) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { stopNATS(s) })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("nats-server does not start")
+	}
+	return s
+}
+
+func stopNATS(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+// Goal: two nodes on NATS are one world. Method: the conversation of TestTwoNodesTalk with two processes, first with nonces
+// at the node that made them, then with the registry in Redis, where those of one node are good at the other.
+func TestTwoNodesTalkOnNATS(t *testing.T) {
+	t.Run("own registries", func(t *testing.T) {
+		env := []string{"GOSPER_BUS=" + natsServer(t, t.TempDir(), -1).ClientURL(), "GOSPER_SECRET=a secret that both nodes know"}
+		a, b := launch(t, t.TempDir(), nil, env...), launch(t, t.TempDir(), nil, env...)
+		twoNodesTalk(t, a, b, b)
+	})
+	t.Run("shared registry", func(t *testing.T) {
+		env := []string{"GOSPER_BUS=" + natsServer(t, t.TempDir(), -1).ClientURL(), "GOSPER_REGISTRY=" + redistest.Start(t).URL(),
+			"GOSPER_SECRET=a secret that both nodes know"}
+		a, b := launch(t, t.TempDir(), nil, env...), launch(t, t.TempDir(), nil, env...)
+		twoNodesTalk(t, a, b, a)
+	})
+}
+
+// Goal: as TestBusAway, with NATS; what the server has stored is still there. Method: stop the server, start it again with
+// its folder.
+func TestNATSAway(t *testing.T) {
+	dir := t.TempDir()
+	s := natsServer(t, dir, -1)
+	port := s.Addr().(*net.TCPAddr).Port
+	p := launch(t, t.TempDir(), nil, "GOSPER_BUS="+s.ClientURL())
+	page := p.websocket()
+	page.call("/session/register", fmt.Sprintf(`{"nonce":%q}`, p.nonce("0", "Ann", "")), nil)
+	page.call("/chat/public", `{"text":"one"}`, nil)
+	stopNATS(s)
+	p.ready(http.StatusServiceUnavailable)
+	page.call("/user/clientCode", `{}`, nil)
+	natsServer(t, dir, port)
+	p.ready(http.StatusOK)
+	pushes := page.call("/chat/public", `{"text":"two"}`, nil)
+	two := func(e protocol.Envelope) bool { return strings.Contains(string(e.Content), `"two"`) }
+	for !slices.ContainsFunc(pushes, two) {
+		pushes = append(pushes, page.envelope())
+	}
+	if e := pushes[slices.IndexFunc(pushes, two)]; e.Position.Offset != 2 {
+		t.Errorf("the message after the restart is at %+v", e.Position)
+	}
+}
+
+// Goal: what cannot be is said before the node starts. Method: a table of addresses.
+func TestBusOptions(t *testing.T) {
+	for _, c := range []struct{ bus, registry, want string }{
+		{"nats://a:1,b:2?replicas=3", "redis://c:3", ""},
+		{"tls://a:1", "", ""},
+		{"redis://a:1", "", ""},
+		{"", "", ""},
+		{"nats://a:1?replicas=9", "", "bus: nats: replicas"},
+		{"nats://a:1", "http://b", "registry: "},
+		{"redis://a:1", "redis://b:1", "registry: it goes with a bus in NATS"},
+		{"http://a:1", "", "bus: "},
+	} {
+		o := DefaultOptions()
+		o.Bus, o.Registry = c.bus, c.registry
+		if err := o.checkBus(); (err == nil) != (c.want == "") || err != nil && !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("bus %q, registry %q: %v, want %q", c.bus, c.registry, err, c.want)
+		}
+	}
+}
