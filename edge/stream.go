@@ -18,8 +18,9 @@ import (
 //	engine, err := edge.Start(edge.Config{…, Streams: streams})
 //
 // A frame takes the way of a message: it becomes one entry in the mailbox of each loop that has watchers of its stream,
-// and the loop writes the same bytes to all of them (streamshard.go). There is no queue for a single watcher: who does
-// not take what it got misses frames, and gets a snapshot when it has taken everything (see watchState).
+// and the loop writes the same bytes to all of them (streamshard.go). What a socket does not
+// take waits as a reference to these bytes (streamflow.go). There is no queue of frames for a single watcher: who does not
+// take what it got misses frames, and gets a snapshot when it has taken everything, in its turn (see watchState).
 //
 // All methods may be called from any goroutine.
 type Streams struct {
