@@ -64,7 +64,7 @@ func (s *Server) getWork(ctx *fasthttp.RequestCtx) {
 	if !ok {
 		return
 	}
-	work, cancel := context.WithTimeout(context.Background(), wait)
+	work, cancel := s.pollContext(wait)
 	defer cancel()
 	status, err := s.config.Chains.Wait(work, partOf(ctx))
 	if err != nil {
@@ -174,10 +174,29 @@ func (s *Server) takeCompletion(owner uint64, wait time.Duration) (broker.Job, e
 		err error
 	}
 	got := make(chan result, 1)
-	s.config.Queue.Reserve(broker.Reservation{Owner: owner, Tubes: []string{chain.CompletionTube}, Wait: wait,
+	cancel := s.config.Queue.Reserve(broker.Reservation{Owner: owner, Tubes: []string{chain.CompletionTube}, Wait: wait,
 		Got: func(j broker.Job, err error) { got <- result{j, err} }})
-	r := <-got
-	return r.job, r.err
+	select {
+	case r := <-got:
+		return r.job, r.err
+	case <-s.closed:
+		cancel()
+		r := <-got
+		return r.job, r.err
+	}
+}
+
+// pollContext bounds a long poll, which also ends when the server does.
+func (s *Server) pollContext(wait time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	go func() {
+		select {
+		case <-s.closed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // ackCompletion answers POST /completions/ack, a form with receipt: this completion does not come again.

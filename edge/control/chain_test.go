@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -207,6 +209,42 @@ func TestNotifications(t *testing.T) {
 		if code, body := post(w.Hash, 1); code != 409 {
 			t.Error(name, "twice:", code, body)
 		}
+	}
+}
+
+// Goal: long polls do not hold up a server that closes. Method: one of each kind, under way.
+func TestLongPollsEnd(t *testing.T) {
+	r, _ := chainRig(t)
+	w := chainOf("/wait")
+	if code, body := r.work(chain.AppendWork(nil, &w)); code != 202 {
+		t.Fatal(code, body)
+	}
+	ended := make(chan string, 2)
+	for _, path := range []string{"/work/" + w.Hash + "?wait=30", "/completions?wait=30"} {
+		c, err := net.Dial("tcp", r.s.Addr("internal").String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", path)
+		go func() {
+			b, _ := io.ReadAll(c) // the server closes it
+			ended <- string(b)
+		}()
+	}
+	// The requests are at their server before another one that begins after them and is answered.
+	r.request("internal", "GET", "/work/"+w.Hash+"?wait=0.1", "")
+	begun := time.Now()
+	if err := r.s.Close(); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		if text := <-ended; !strings.HasPrefix(text, "HTTP/1.1 200") {
+			t.Errorf("%q", text)
+		}
+	}
+	if took := time.Since(begun); took >= shutdownTime {
+		t.Errorf("it took %v", took)
 	}
 }
 
