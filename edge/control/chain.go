@@ -181,8 +181,10 @@ func (s *Server) takeCompletion(owner uint64, wait time.Duration) (broker.Job, e
 		return r.job, r.err
 	case <-s.closed:
 		cancel()
-		r := <-got
-		return r.job, r.err
+		if r := <-got; r.err == nil {
+			return r.job, nil // it came at the last moment
+		}
+		return broker.Job{}, broker.ErrNotFound
 	}
 }
 
