@@ -260,7 +260,9 @@ func nodeEndpoints() []apidoc.Endpoint {
 		Data any   `json:"data"`
 		Lost int64 `json:"lost,omitempty"`
 	}
-	return []apidoc.Endpoint{
+	list := []apidoc.Endpoint{
+		{Method: "GET", Path: "/admin", Group: groupNode, Open: true, Doc: "The operator's page. It shows what the other endpoints tell, to whom they tell it.", Kind: "text/html", Errors: []int{304}},
+		{Method: "GET", Path: "/admin/state", Group: groupNode, Doc: "The node, the chains that moved last, tubes, the next timers and games, for the operator's page.", Out: apidoc.Type[stateOut](), Errors: []int{500}},
 		{Method: "GET", Path: "/metrics", Group: groupNode, Doc: "Metrics in the text format of Prometheus.", Kind: "text/plain"},
 		{Method: "GET", Path: "/healthz", Group: groupProbes, Open: true, Doc: "The process works.", Out: apidoc.Type[probe]()},
 		{Method: "GET", Path: "/readyz", Group: groupProbes, Open: true, Doc: "The node takes clients.", Out: apidoc.Type[probe](), Errors: []int{503}},
@@ -285,4 +287,9 @@ func nodeEndpoints() []apidoc.Endpoint {
 		{Method: "GET", Path: "/debug/pprof/", Group: groupNode, Doc: "Lists the profiles of the process.", Kind: "text/html"},
 		{Method: "GET", Path: "/debug/pprof/{profile}", Group: groupNode, Part: apidoc.Param{Name: "profile", Doc: "heap, goroutine, profile, trace, …", Example: "heap"}, Doc: "One profile.", Kind: "application/octet-stream"},
 	}
+	for _, name := range []string{"icon.svg", "page.css", "page.js", "api.js", "chart.js", "events.js", "metrics.js", "table.js", "tables.js"} {
+		list = append(list, apidoc.Endpoint{Method: "GET", Path: "/admin/" + name, Group: groupNode, Open: true, Doc: "A file of the operator's page.",
+			Kind: newFile(name, nil).kind, Errors: []int{304}})
+	}
+	return list
 }

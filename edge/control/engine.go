@@ -53,8 +53,12 @@ func (s *Server) workerStatus(ctx *fasthttp.RequestCtx) {
 	if !s.hasChains(ctx) {
 		return
 	}
-	places, waiting, running := s.config.Chains.Workers()
-	answer(ctx, workersOut{"gosper", places, waiting, running})
+	answer(ctx, workersOf(s.config.Chains))
+}
+
+func workersOf(e *chain.Engine) workersOut {
+	places, waiting, running := e.Workers()
+	return workersOut{"gosper", places, waiting, running}
 }
 
 type workersOut struct {
@@ -113,13 +117,20 @@ func (s *Server) processCounts(ctx *fasthttp.RequestCtx) {
 	if !s.hasChains(ctx) {
 		return
 	}
-	counts := s.config.Chains.Counts()
-	out := countsOut{make(map[chain.State]int), make(map[chain.State]int)}
+	out := countsOut{countsOf(s.config.Chains), make(map[chain.State]int)}
 	for _, state := range chain.States() {
-		out.Processes[state] = counts[state]
 		out.Tasks[state] = 0
 	}
 	answer(ctx, out)
+}
+
+// countsOf returns the numbers of chains in every state, also of those without one.
+func countsOf(e *chain.Engine) map[chain.State]int {
+	counts := e.Counts()
+	for _, state := range chain.States() {
+		counts[state] += 0
+	}
+	return counts
 }
 
 type countsOut struct {

@@ -14,13 +14,25 @@ import (
 
 // endpoints of the internal server.
 var endpoints = map[string]endpoint{
-	"/issue_token":              {"POST", false, (*Server).issueToken},
-	"/validate_token":           {"POST", false, (*Server).validateToken},
-	"/register_nonce":           {"POST", false, (*Server).registerNonce},
-	"/redeem_nonce":             {"POST", false, (*Server).redeemNonce},
-	"/metrics":                  {"GET", false, (*Server).metrics},
-	"/healthz":                  {"GET", true, (*Server).health},
-	"/readyz":                   {"GET", true, (*Server).ready},
+	"/issue_token":      {"POST", false, (*Server).issueToken},
+	"/validate_token":   {"POST", false, (*Server).validateToken},
+	"/register_nonce":   {"POST", false, (*Server).registerNonce},
+	"/redeem_nonce":     {"POST", false, (*Server).redeemNonce},
+	"/metrics":          {"GET", false, (*Server).metrics},
+	"/healthz":          {"GET", true, (*Server).health},
+	"/readyz":           {"GET", true, (*Server).ready},
+	"/admin":            {"GET", true, adminPage("index.html")},
+	"/admin/icon.svg":   {"GET", true, adminPage("icon.svg")},
+	"/admin/page.css":   {"GET", true, adminPage("page.css")},
+	"/admin/page.js":    {"GET", true, adminPage("page.js")},
+	"/admin/api.js":     {"GET", true, adminPage("api.js")},
+	"/admin/chart.js":   {"GET", true, adminPage("chart.js")},
+	"/admin/events.js":  {"GET", true, adminPage("events.js")},
+	"/admin/metrics.js": {"GET", true, adminPage("metrics.js")},
+	"/admin/table.js":   {"GET", true, adminPage("table.js")},
+	"/admin/tables.js":  {"GET", true, adminPage("tables.js")},
+
+	"/admin/state":              {"GET", false, (*Server).adminState},
 	"/admin/publish":            {"POST", false, (*Server).publish},
 	"/admin/tail":               {"GET", false, (*Server).tail},
 	"/admin/drain":              {"POST", false, (*Server).drain},
@@ -131,19 +143,32 @@ func (s *Server) trusted(ctx *fasthttp.RequestCtx, open bool) bool {
 // one as "none" when its user types an address. A foreign page that gave its own name the address of this machine still
 // asks for that name.
 func fromProgram(h *fasthttp.RequestHeader) bool {
-	site := h.PeekAll("Sec-Fetch-Site")
-	return loopbackHost(string(h.Host())) && len(h.PeekAll("Origin")) == 0 && (len(site) == 0 || len(site) == 1 && string(site[0]) == "none")
+	_, origins := header(h, "Origin")
+	site, sites := header(h, "Sec-Fetch-Site")
+	return loopbackHost(string(h.Host())) && origins == 0 && (sites == 0 || sites == 1 && site == "none")
 }
 
 // fromOwnPage says whether a request comes from a page of this very server, at a loopback address. Browsers name the origin
 // with every request that changes something and with every websocket, and say themselves that it is the same with others;
 // pages can change neither.
 func fromOwnPage(h *fasthttp.RequestHeader) bool {
-	host, origin, site := string(h.Host()), h.PeekAll("Origin"), h.PeekAll("Sec-Fetch-Site")
-	if !loopbackHost(host) || len(origin) > 1 || len(site) > 1 || len(origin)+len(site) == 0 {
+	host := string(h.Host())
+	origin, origins := header(h, "Origin")
+	site, sites := header(h, "Sec-Fetch-Site")
+	if !loopbackHost(host) || origins > 1 || sites > 1 || origins+sites == 0 {
 		return false
 	}
-	return (len(origin) == 0 || string(origin[0]) == "http://"+host) && (len(site) == 0 || string(site[0]) == "same-origin")
+	return (origins == 0 || origin == "http://"+host) && (sites == 0 || site == "same-origin")
+}
+
+// header returns the first value of a header, and how often it is there. The value is a copy: what PeekAll returns is
+// overwritten by the next PeekAll.
+func header(h *fasthttp.RequestHeader, name string) (value string, n int) {
+	values := h.PeekAll(name)
+	if len(values) == 0 {
+		return "", 0
+	}
+	return string(values[0]), len(values)
 }
 
 // operatorToken returns the token of a request, of a websocket's page the one that it offers as subprotocol; "" for none.

@@ -161,16 +161,21 @@ func (s *Server) health(ctx *fasthttp.RequestCtx) {
 
 // ready answers /readyz: the node takes clients.
 func (s *Server) ready(ctx *fasthttp.RequestCtx) {
-	var err error
-	if s.draining.Load() {
-		err = errors.New("draining")
-	} else if s.config.Ready != nil {
-		err = s.config.Ready()
-	}
-	if err != nil {
+	if err := s.notReady(); err != nil {
 		ctx.SetStatusCode(fasthttp.StatusServiceUnavailable)
 		answer(ctx, map[string]string{"status": "not ready", "reason": err.Error()})
 		return
 	}
 	answer(ctx, map[string]string{"status": "ready"})
+}
+
+// notReady says why the node takes no clients; nil when it does.
+func (s *Server) notReady() error {
+	switch {
+	case s.draining.Load():
+		return errors.New("draining")
+	case s.config.Ready == nil:
+		return nil
+	}
+	return s.config.Ready()
 }

@@ -79,10 +79,18 @@ func (s *Server) tubes(ctx *fasthttp.RequestCtx) {
 			s.failed500(ctx, "queue", err)
 			return
 		}
-		list = append(list, Tube{t.Tube, t.Urgent, t.Ready, t.Reserved, t.Delayed, t.Buried, t.Waiting, t.Puts, t.Deletes, t.Kicks,
-			t.Timeouts, t.Oldest.Seconds(), t.PauseLeft.Seconds()})
+		list = append(list, tubeOut(&t))
 	}
 	answer(ctx, map[string][]Tube{"tubes": list})
+}
+
+func tubeOut(t *broker.TubeStats) Tube {
+	return Tube{t.Tube, t.Urgent, t.Ready, t.Reserved, t.Delayed, t.Buried, t.Waiting, t.Puts, t.Deletes, t.Kicks, t.Timeouts,
+		t.Oldest.Seconds(), t.PauseLeft.Seconds()}
+}
+
+func timerOut(t *broker.Timer) Timer {
+	return Timer{t.Key, t.Group, t.Due, t.Tube, string(t.Body[:min(len(t.Body), bodyShown)])}
 }
 
 func jobOut(j *broker.Job, most int) Job {
@@ -272,8 +280,8 @@ func (s *Server) timers(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	list := []Timer{}
-	for _, t := range timers {
-		list = append(list, Timer{t.Key, t.Group, t.Due, t.Tube, string(t.Body[:min(len(t.Body), bodyShown)])})
+	for i := range timers {
+		list = append(list, timerOut(&timers[i]))
 	}
 	answer(ctx, struct {
 		Pending int     `json:"pending"`

@@ -86,30 +86,34 @@ type Config struct {
 	Adopt          func(net.Conn, edge.AdoptInfo) error // takes a websocket and its place in Room over; not when it fails
 	// Listen takes a connection of the events door over, with its Listening, as Adopt does.
 	Listen     func(net.Conn, edge.AdoptInfo) error
-	Events     *event.Broadcaster // tells what the endpoints of the engine change
-	EventsOpen bool               // anybody may listen to events, without a token
-	Ready      func() error       // why the node cannot take clients; nil when it can
-	Drain      func()             // asks the node to drain; returns at once
-	Metrics    []Metric           // descriptions for /metrics
+	Events     *event.Broadcaster    // tells what the endpoints of the engine change
+	EventsOpen bool                  // anybody may listen to events, without a token
+	Recent     *Recent               // chains that moved last, for operators; nil: they see some of all
+	Games      func(most int) []Game // some games, for operators; nil: there are none
+	Ready      func() error          // why the node cannot take clients; nil when it can
+	Drain      func()                // asks the node to drain; returns at once
+	Metrics    []Metric              // descriptions for /metrics
 	Version    string
 	Log        *slog.Logger
 }
 
 // Server is the running HTTP side of a node. All methods may be called from any goroutine.
 type Server struct {
-	config Config
-	log    *slog.Logger
-	page   *page
-	inner  documents
-	public *fasthttp.Server
-	inside *fasthttp.Server
-	ports  []net.Listener
-	addrs  map[string]net.Addr
-	tails  chan struct{} // one token a stream
-	closed chan struct{} // ends streams
-	failed chan error
-	once   sync.Once
-	serve  sync.WaitGroup
+	config  Config
+	log     *slog.Logger
+	page    *page
+	inner   documents
+	admin   *page
+	public  *fasthttp.Server
+	inside  *fasthttp.Server
+	ports   []net.Listener
+	addrs   map[string]net.Addr
+	tails   chan struct{} // one token a stream
+	started time.Time
+	closed  chan struct{} // ends streams
+	failed  chan error
+	once    sync.Once
+	serve   sync.WaitGroup
 
 	draining atomic.Bool
 }
@@ -137,11 +141,15 @@ func Start(c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	admin, err := newAdminPage()
+	if err != nil {
+		return nil, err
+	}
 	if c.Limits.Header <= 0 || c.Limits.Body <= 0 || c.Limits.InternalBody <= 0 || c.Limits.ReadTimeout <= 0 ||
 		c.Limits.WriteTimeout <= 0 || c.Limits.IdleTimeout <= 0 || c.Limits.Connections <= 0 || c.Limits.Internal <= 0 || c.Limits.Tails <= 0 {
 		return nil, errors.New("every HTTP limit must be positive")
 	}
-	s := &Server{config: c, log: c.Log, page: p, inner: inner, addrs: make(map[string]net.Addr), tails: make(chan struct{}, c.Limits.Tails),
+	s := &Server{config: c, log: c.Log, page: p, inner: inner, admin: admin, started: time.Now(), addrs: make(map[string]net.Addr), tails: make(chan struct{}, c.Limits.Tails),
 		closed: make(chan struct{}), failed: make(chan error, 3)}
 	s.public = s.newHTTP(s.servePublic, c.Limits.Body, c.Limits.Connections)
 	s.inside = s.newHTTP(s.serveInternal, c.Limits.InternalBody, c.Limits.Internal)

@@ -22,6 +22,7 @@ func (n *Node) openEvents() error {
 
 // chainMoved tells listeners of a chain that has moved: its list, itself, and of its begin and end the numbers too.
 func (n *Node) chainMoved(ev chain.Event) {
+	n.recent.Note(ev.Hash)
 	n.events.Process(ev.Hash, ev.Account)
 	if ev.Order < 0 {
 		n.events.ProcessCounts()

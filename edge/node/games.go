@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gosper/edge"
+	"gosper/edge/control"
 	"gosper/edge/module"
 	"gosper/grid"
 	"gosper/grid/game"
@@ -59,4 +60,14 @@ func (o *Options) checkGames() error {
 		return errors.New("game-workers: must be 0 to 1024")
 	}
 	return nil
+}
+
+// listGames describes some games for operators.
+func (n *Node) listGames(most int) []control.Game {
+	list := []control.Game{}
+	for _, g := range n.games.List(0, most) {
+		list = append(list, control.Game{ID: g.ID.String(), Name: g.Name, Owner: g.Owner, Users: g.Present(), Grids: len(g.Grids), State: g.State.String(),
+			Interval: g.Interval.Milliseconds(), Generation: g.Generation, Fault: g.Fault})
+	}
+	return list
 }

@@ -56,6 +56,7 @@ type Node struct {
 	events   *event.Broadcaster
 	// listeners is the door of those who hear events.
 	listeners *websocket.Events
+	recent    control.Recent // chains that moved last
 	work      work
 	chatLog   *module.ChatLog // nil: none is kept
 
@@ -159,7 +160,7 @@ func (n *Node) startSite() error {
 	n.site, err = control.Start(control.Config{
 		HTTPAddr: o.HTTPAddr, HTTPSAddr: o.HTTPSAddr, TLS: cert, InternalAddr: o.InternalAddr, Token: string(o.InternalToken),
 		Origins: o.Origins, ProxyFrom: o.ProxyFrom, Limits: o.HTTP, Page: web.FS, Table: n.table, Bus: n.bus,
-		Queue: n.db.Queue(), Schedule: n.db.Schedule(), Chains: n.chains, Events: n.events, EventsOpen: o.Chains.EventsOpen, Listen: n.listen, ChatLog: n.chatLog, Post: n.post, Settings: n.config, PublicSettings: o.ConfigPublic, Room: n.engine,
+		Queue: n.db.Queue(), Schedule: n.db.Schedule(), Chains: n.chains, Events: n.events, EventsOpen: o.Chains.EventsOpen, Listen: n.listen, Recent: &n.recent, Games: n.listGames, ChatLog: n.chatLog, Post: n.post, Settings: n.config, PublicSettings: o.ConfigPublic, Room: n.engine,
 		Adopt: func(c net.Conn, info edge.AdoptInfo) error { return n.engine.Adopt(c, door, info) },
 		Ready: n.ready, Drain: n.askDrain, Metrics: metricTables(), Version: Version(), Log: n.log,
 	})
