@@ -33,6 +33,7 @@ type Door interface {
 // Format is the form in which a session gets messages of the bus.
 type Format uint8
 
+// Formats.
 const (
 	FormatLine       Format = iota // a command line with CR LF
 	FormatEnvelope                 // a websocket text message with an envelope

@@ -57,8 +57,8 @@ type buildings struct {
 	seed     maphash.Seed
 }
 
-func (b *buildings) lock(empire string) *sync.Mutex {
-	return &b.locks[maphash.String(b.seed, empire)%uint64(len(b.locks))]
+func (s *buildings) lock(empire string) *sync.Mutex {
+	return &s.locks[maphash.String(s.seed, empire)%uint64(len(s.locks))]
 }
 
 // building is the record of one.
