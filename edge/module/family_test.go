@@ -251,17 +251,17 @@ func (r *rig) as(p *peer, route, content string) Reply {
 }
 
 // consistent checks that all records of families and players agree, and connections with them.
-func (r *town) consistent(peers ...*peer) {
-	r.t.Helper()
-	records, err := r.store.List(context.Background(), familyPrefix, "", 100)
+func (b *town) consistent(peers ...*peer) {
+	b.t.Helper()
+	records, err := b.store.List(context.Background(), familyPrefix, "", 100)
 	if err != nil {
-		r.t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	family := map[string]*family{}
 	for _, record := range records {
 		f, err := readFamily(record)
 		if err != nil {
-			r.t.Fatal(err)
+			b.t.Fatal(err)
 		}
 		owners := 0
 		for _, m := range f.Members {
@@ -269,12 +269,12 @@ func (r *town) consistent(peers ...*peer) {
 				owners++
 			}
 			if family[m.Account] != nil {
-				r.t.Errorf("%s is in %s and %s", m.Account, f.Name, family[m.Account].Name)
+				b.t.Errorf("%s is in %s and %s", m.Account, f.Name, family[m.Account].Name)
 			}
 			family[m.Account] = f
 		}
-		if owners != 1 || len(f.Members) > r.table.tools.families.settings.Get().General.Members.Max {
-			r.t.Errorf("%s: %+v", f.Name, f.Members)
+		if owners != 1 || len(f.Members) > b.table.tools.families.settings.Get().General.Members.Max {
+			b.t.Errorf("%s: %+v", f.Name, f.Members)
 		}
 	}
 	for _, p := range peers {
@@ -282,12 +282,12 @@ func (r *town) consistent(peers ...*peer) {
 		if f := family[p.identity().Account]; f != nil {
 			id, name = f.ID, f.Name
 		}
-		record, err := r.table.tools.loadPlayer(context.Background(), "0", p.identity().Account)
+		record, err := b.table.tools.loadPlayer(context.Background(), "0", p.identity().Account)
 		if err != nil || record.FamilyID != id || p.identity().Family != name {
-			r.t.Errorf("%s: member of %q, record %q, connection %q, %v", p.identity().Name, id, record.FamilyID, p.identity().Family, err)
+			b.t.Errorf("%s: member of %q, record %q, connection %q, %v", p.identity().Name, id, record.FamilyID, p.identity().Family, err)
 		}
 		if want := name != ""; slices.Contains(p.Subscriptions(), "chat.0.family."+name) != want {
-			r.t.Errorf("%s follows %v", p.identity().Name, p.Subscriptions())
+			b.t.Errorf("%s follows %v", p.identity().Name, p.Subscriptions())
 		}
 	}
 }
