@@ -99,7 +99,7 @@ func (b *Bus) writer(subject string) *writer {
 
 // Publish implements broker.Bus. Errors told by done: broker.ErrBusy when too much waits for Redis, broker.ErrTimeout
 // when it was away for MessagePatience (the message was not sent) or went away while the message was under way
-// (unknown outcome).
+// (unknown outcome). While Redis is away messages without history still reach the subscribers of this node.
 func (b *Bus) Publish(subject string, data []byte, keep broker.Keep, done func(broker.Position, error)) {
 	if err := b.publish(subject, data, keep, done); err != nil && done != nil {
 		done(broker.Position{}, err)
@@ -116,6 +116,9 @@ func (b *Bus) publish(subject string, data []byte, keep broker.Keep, done func(b
 	}
 	w := b.writer(subject)
 	p := &post{subject: subject, data: data, keep: keep, done: done, sequence: b.sequence.Add(1), at: time.Now()}
+	if up, _, _ := w.link.state(0); !up && keep.Messages <= 0 && w.idle() && b.stop.Err() == nil {
+		return b.local(p)
+	}
 	b.mu.RLock() // Close waits for it: nothing is queued behind the end
 	defer b.mu.RUnlock()
 	if b.closed {
@@ -125,6 +128,28 @@ func (b *Bus) publish(subject string, data []byte, keep broker.Keep, done func(b
 		p.barrier = w.link.asked.Load()
 	}
 	return w.offer(p)
+}
+
+// local hands a message without history to the subscribers of this node alone: the link is down, and the others will be
+// told of a gap. Handlers may use the bus, so the caller holds no lock.
+func (b *Bus) local(p *post) error {
+	lane := b.lane(p.subject)
+	lane.Lock()
+	if lane.Full() {
+		lane.Unlock()
+		refusedBusy.Inc()
+		return fmt.Errorf("%w: %d messages wait for subscribers of this node", broker.ErrBusy, fanout.MaxPending)
+	}
+	lane.PushData(p.subject, p.data, p.at, p.done)
+	lane.Unlock()
+	localTotal.Inc()
+	lane.Drain(&b.table)
+	return nil
+}
+
+// lane returns the lane in which the messages of a subject are handed to subscribers.
+func (b *Bus) lane(subject string) *fanout.Lane {
+	return &b.lanes[maphash.String(b.seed, subject)%lanes]
 }
 
 // heard reports whether local subscribers match the subject.
@@ -215,7 +240,7 @@ func (b *Bus) deliver(f *frame) {
 			done = p.done
 		}
 	}
-	lane := &b.lanes[maphash.String(b.seed, f.Subject)%lanes]
+	lane := b.lane(f.Subject)
 	lane.Lock()
 	lane.WaitRoom()
 	lane.PushMessage(&f.Message, done)

@@ -32,7 +32,7 @@
 // with sharded channels). A subject is subscribed to once a node, however many listen; subscribes are sent in batches.
 //
 // Publishers never block: messages wait in bounded queues, and for MessagePatience at most when Redis is away; then
-// done tells the error. When a link was lost, it is made again, every subscriber behind it is told of a gap, and a
+// done tells the error. Those without history reach the subscribers of their own node meanwhile, and no others. When a link was lost, it is made again, every subscriber behind it is told of a gap, and a
 // History asked after that waits until the subscriptions are effective: no hole can open between the two.
 //
 // An epoch belongs to one subject in one server process. If the server comes back with older data than it had, or a

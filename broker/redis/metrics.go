@@ -8,6 +8,7 @@ import (
 
 var table = []broker.Metric{
 	{Name: "gosper_redis_published_total", Help: "Messages that Redis took from this node."},
+	{Name: "gosper_redis_local_total", Help: "Messages without history that reached this node's subscribers only, since Redis was away."},
 	{Name: "gosper_redis_received_total", Help: "Messages that came from Redis, those of this node too."},
 	{Name: "gosper_redis_publish_seconds", Help: "Time of one pipeline of messages, from sending to its answers."},
 	{Name: "gosper_redis_queue_depth", Help: "Messages that wait to be sent to Redis."},
@@ -26,6 +27,7 @@ func Metrics() []broker.Metric { return table }
 
 var (
 	publishedTotal = metrics.NewCounter("gosper_redis_published_total")
+	localTotal     = metrics.NewCounter("gosper_redis_local_total")
 	receivedTotal  = metrics.NewCounter("gosper_redis_received_total")
 	publishSeconds = metrics.NewPrometheusHistogramExt("gosper_redis_publish_seconds", []float64{100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 100e-3, 500e-3, 1, 5})
 	queueDepth     = metrics.NewGauge("gosper_redis_queue_depth", nil)

@@ -71,6 +71,13 @@ func (w *writer) offer(p *post) error {
 	return nil
 }
 
+// idle reports whether nothing waits or is under way.
+func (w *writer) idle() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue)+len(w.pending) == 0
+}
+
 // run sends until the bus ends, then answers what is left.
 func (w *writer) run() {
 	tick := time.NewTicker(echoPatience / 4)
