@@ -1,6 +1,8 @@
 package chain
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -197,6 +199,29 @@ func FuzzParseWork(f *testing.F) {
 			}
 			if diff := cmp.Diff(w, got); diff != "" {
 				t.Fatal(diff)
+			}
+		}
+	})
+}
+
+// Fuzz: what is taken as a notification can be written in both forms and is read as the same.
+func FuzzParseNotification(f *testing.F) {
+	items := []Result{{1, Response{OK: true, Data: "d", Metadata: "{}"}}, {2, Response{Error: true}}}
+	f.Add(AppendNotification(nil, "h", items))
+	f.Add(AppendProtoNotification(nil, "h", items))
+	f.Add([]byte(`{"notification_message":{"items":[{}],}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		hash, items, err := ParseNotification(b, Limits{})
+		if err != nil {
+			if !errors.Is(err, ErrBadWork) {
+				t.Fatal(err)
+			}
+			return
+		}
+		for _, written := range [][]byte{AppendNotification(nil, hash, items), AppendProtoNotification(nil, hash, items)} {
+			hash2, items2, err := ParseNotification(written, Limits{Message: 64 << 20})
+			if err != nil || hash2 != hash || !slices.Equal(items2, items) {
+				t.Fatalf("%q is read as %q %+v, %v; was %q %+v", written, hash2, items2, err, hash, items)
 			}
 		}
 	})

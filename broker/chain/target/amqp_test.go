@@ -45,7 +45,9 @@ func TestMuteBroker(t *testing.T) {
 		ctx  func() (context.Context, context.CancelFunc)
 		want string
 	}{
-		{"deadline", func() (context.Context, context.CancelFunc) { return context.WithTimeout(t.Context(), 100*time.Millisecond) }, "timeout"},
+		{"deadline", func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(t.Context(), 100*time.Millisecond)
+		}, "timeout"},
 		{"cancelled", func() (context.Context, context.CancelFunc) {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(100*time.Millisecond, cancel)
