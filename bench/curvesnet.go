@@ -23,6 +23,9 @@ func climbConnections(ctx context.Context, c *climber) error {
 	defer func() {
 		c.r.Plot(Plot{Name: "memory_per_connection", Title: "Memory of one idle connection", X: "connections", Y: "resident bytes a connection", LogX: true, Lines: []Line{per}})
 	}()
+	if err := c.bareSockets(); err != nil {
+		return err
+	}
 	return onThread(func() error {
 		s, err := startServer(ctx, c.r)
 		if err != nil {
@@ -86,6 +89,27 @@ func climbConnections(ctx context.Context, c *climber) error {
 		c.r.balanceOf(load.total)
 		return ctx.Err()
 	})
+}
+
+// bareSockets measures what the machine alone asks for a message to each of so many sockets. A socket that is touched once a
+// round leaves the processor's caches when there are thousands, so even this may grow faster than the work.
+func (c *climber) bareSockets() error {
+	const rounds = 10
+	c.curve("loopback_round", "A write and a read of each of so many bare sockets, without a server", "sockets", "µs", 1)
+	bare := c.costs["loopback_round"]
+	for _, n := range c.steps {
+		if n > descriptorsLeft()/2 {
+			break // both ends are in this process
+		}
+		write, read, err := loopbackCost(n, fanBytes, rounds)
+		if err != nil {
+			return err
+		}
+		c.note("loopback_round", float64(n), float64(n)*(write+read))
+	}
+	bare.Note = "This is the machine: kernel and caches."
+	c.costs["connections_round"].Note = fmt.Sprintf("Bare sockets without a server: exponent %.2f.", exponent(bare.Points))
+	return nil
 }
 
 // round measures the CPU µs that a sign of life of every connection costs the server.
@@ -199,7 +223,7 @@ func climbGames(ctx context.Context, c *climber) error {
 			c.note("games_cpu", float64(n), 1000*cpu.Seconds()/seconds)
 			c.note("games_memory", float64(n), memory-base)
 			c.note("games_lateness", float64(n), 1000*ticks.quantile(0.99))
-			late.Lines = append(late.Lines, ticks.line(short(float64(n)) + " games"))
+			late.Lines = append(late.Lines, ticks.line(short(float64(n))+" games"))
 		}
 		return nil
 	})

@@ -69,7 +69,8 @@ func startServer(ctx context.Context, r *Run, further ...string) (*node, error) 
 var raisedLimits = []string{
 	"--limit-chat-rate=0", "--limit-call-rate=0", "--limit-control-rate=0",
 	"--rate-read=0", "--rate-write=0", "--rate-chat=0", "--rate-auth=0", "--log-level=error",
-	"--rate-edit=0", "--rate-look=0", "--limit-games-user=10000", "--limit-subscriptions=10000", "--limit-edits-user=1000000", "--limit-edits-game=1000000",
+	"--rate-edit=0", "--rate-look=0", "--limit-games-user=10000", "--limit-subscriptions=20000", "--limit-edits-user=1000000", "--limit-edits-game=1000000",
+	"--limit-descriptor-reserve=256", // so that 19,000 connections fit into 20,000 descriptors
 }
 
 // targetPorts reads the address of a server that runs already: "host" for the default ports, or

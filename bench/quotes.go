@@ -18,6 +18,7 @@ type quote struct {
 }
 
 var quotes = []quote{
+	{"machine", "", "an fsync of the disk, a write and a read of a loopback socket", "{fsync_us} µs, {loopback_write_us} and {loopback_read_us} µs"},
 	{"echo", "gnet", "line PING in pipelines of 16, to a bare gnet echo", "{ratio:line_vs_gnet}; {line_per_cpu_s} messages a CPU second, {line_allocs} allocations a frame"},
 	{"echo", "gnet", "websocket, the same frames", "{ratio:ws_vs_gnet}; one by one {ratio:ws_single_vs_gnet}"},
 	{"echo", "gnet", "99 % of lines at 20,000 a second are answered within", "{line_p99_us} µs"},
@@ -42,6 +43,8 @@ var quotes = []quote{
 	{"queue", "jetstream", "to JetStream, sync_interval always", "{ratio:vs_jetstream_64} times its puts"},
 	{"schedule", "", "durable timers, {setting:timers} pending", "99 % less than {lateness_p99_ms} ms late; all are back {restart_s} s after a start"},
 	{"mail", "", "mails accepted (that is durable)", "{accepts_per_s}/s"},
+	{"curves", "", "exponents of growth (1 is linear): CPU of a generation over cells, of admitting over connections, of a message over subscribers, of running over games, of putting over jobs, of setting over timers",
+		"{grid_tick_exponent}, {connections_admit_exponent}, {subscribers_cpu_exponent}, {games_cpu_exponent}, {jobs_put_exponent}, {timers_set_exponent}"},
 	{"soak", "", "{setting:time_s} s of clients that come and go", "{lives} clients; sockets {sockets_first} before and {sockets_last} after, goroutines {goroutines_first} and {goroutines_last}"},
 	{"idle", "", "start to ready", "{start_ms} ms"},
 }
@@ -80,8 +83,11 @@ func settingNumber(v any) (float64, bool) {
 	return 0, false
 }
 
-// rounded prints a value as prose does: two digits that count below ten, three above, thousands apart.
+// rounded prints a value as prose does: two digits that count below ten, three above, thousands apart; next to nothing is 0.
 func rounded(v float64) string {
+	if math.Abs(v) < 0.0005 {
+		return "0"
+	}
 	digits := 3
 	if math.Abs(v) < 10 {
 		digits = 2
