@@ -8,7 +8,7 @@ import {History, parse, sum, Window} from './metrics.js';
 import {renewSteps, since, tables} from './tables.js';
 
 const id = (name) => document.getElementById(name);
-const length = 90; // figures in a chart: three minutes
+const length = 60; // figures in a chart: two minutes
 const lookEvery = 2000;
 const closesSpan = 300_000;
 

@@ -57,9 +57,9 @@ export function tables(done) {
 		key: (t) => t.key, none: 'No timers.',
 		columns: [
 			{title: 'Due in', kind: number, text: (t) => until(t.due), title2: (t) => t.due},
-			{title: 'Key', kind: 'name', text: (t) => t.key},
+			{title: 'Key', kind: 'name text', text: (t) => t.key},
 			{title: 'Tube', text: (t) => t.tube},
-			{title: 'Group', text: (t) => t.group ?? ''},
+			{title: 'Group', kind: 'text', text: (t) => t.group ?? ''},
 		],
 		acts: [{label: () => 'Cancel', run: (t) => done(order('/admin/schedule/cancel', {key: t.key}))}],
 	});

@@ -159,13 +159,8 @@ func TestOperatorPage(t *testing.T) {
 	if os.Getenv("GOSPER_SCREENSHOTS") == "1" {
 		p.until(`document.querySelector('.tile .line').getAttribute('d').split('L').length > 8`)
 		p.shoot("../screenshots/operator.png")
-		p.view(1280, 900, "dark")
-		p.shoot("../screenshots/operator-dark.png")
 	}
-	p.view(390, 844, "light")
-	if os.Getenv("GOSPER_SCREENSHOTS") == "1" {
-		p.shoot("../screenshots/operator-phone.png")
-	}
+	p.view(390, 844, "dark")
 	var wide bool
 	p.eval(`return document.documentElement.scrollWidth > document.documentElement.clientWidth`, &wide)
 	if wide {
