@@ -32,6 +32,7 @@ type Bus struct {
 	lanes  [lanes]lane
 	nodes  map[string]uint64 // owned by the dispatcher: the last number of each node, to tell copies
 	closed atomic.Bool
+	queued atomic.Int64 // bytes of what waits for the streams
 
 	life   context.Context // ends with Close
 	end    context.CancelFunc
@@ -138,13 +139,22 @@ func (b *Bus) enter(l *lane, p *publish) error {
 		return b.emit(l, p)
 	}
 	t = l.topic(p.subject)
-	if len(t.queue) >= MaxQueue {
+	if len(t.queue) >= MaxQueue || !b.room(p) {
 		refusedBusy.Inc()
 		return broker.ErrBusy
 	}
 	t.queue = append(t.queue, p)
 	b.advance(l, t)
 	return nil
+}
+
+// room takes the bytes of p from MaxQueued; false when they are not there.
+func (b *Bus) room(p *publish) bool {
+	if b.queued.Add(p.size()) <= MaxQueued {
+		return true
+	}
+	b.queued.Add(-p.size())
+	return false
 }
 
 // emit sends a message without history. Caller holds l's lock.

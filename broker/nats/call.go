@@ -14,16 +14,16 @@ type call struct {
 	answer   func(*nats.Msg, error) bool // true: another answer follows
 }
 
-// ask sends a question. answer is called exactly once more than it returns true, on a goroutine of the link; not at all
+// ask sends a question that may take as long as patience. answer is called exactly once more than it returns true, on a goroutine of the link; not at all
 // after an error, which is broker.ErrBusy.
-func (l *link) ask(m *nats.Msg, answer func(*nats.Msg, error) bool) error {
+func (l *link) ask(m *nats.Msg, patience time.Duration, answer func(*nats.Msg, error) bool) error {
 	if l.away.Load() {
 		return errAway
 	}
 	l.mu.Lock()
 	l.last++
 	number := l.last
-	l.calls[number] = &call{time.Now().Add(callTimeout), answer}
+	l.calls[number] = &call{time.Now().Add(patience), answer}
 	l.mu.Unlock()
 	m.Reply = l.inbox + strconv.FormatUint(number, 36)
 	if err := l.send(&letter{msg: m, call: number}); err != nil {
@@ -77,7 +77,7 @@ func (l *link) question(ctx context.Context, subject string, data []byte) (*nats
 func (l *link) questions(ctx context.Context, subject string, data []byte, more func(m *nats.Msg) bool) ([]*nats.Msg, error) {
 	var answers []*nats.Msg
 	done := make(chan error, 1)
-	err := l.ask(&nats.Msg{Subject: subject, Data: data}, func(m *nats.Msg, err error) bool {
+	err := l.ask(&nats.Msg{Subject: subject, Data: data}, callTimeout, func(m *nats.Msg, err error) bool {
 		if err != nil {
 			done <- err
 			return false

@@ -30,4 +30,7 @@
 // that sees it change the epoch. While NATS is away publishes with history are refused with broker.ErrBusy and
 // History fails; local subscribers of other subjects go on. In a cluster a message without history may overtake one with
 // history of the same subject on a third node, because the two come from different servers.
+//
+// Messages are at most as large as the servers' max_payload, 1 MiB unless they are told otherwise; larger ones are
+// broker.ErrTooLarge. deploy/nats holds settings for three servers.
 package nats

@@ -3,6 +3,7 @@ package nats
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"gosper/broker"
@@ -79,6 +81,7 @@ var keepTen = broker.Keep{Messages: 10}
 // within 5 s, and every subscription that may have missed something is told, at other nodes too. Method: a node behind a
 // proxy that cuts the link, stops it as SIGSTOP stops a server, or flaps; another node beside it.
 func TestLinkFaults(t *testing.T) {
+	t.Parallel()
 	s := start(t, t.TempDir(), -1)
 	for name, fault := range map[string]func(p *proxy, during func()){
 		"cut":     func(p *proxy, during func()) { p.set(false, true); during() },
@@ -147,6 +150,7 @@ func TestLinkFaults(t *testing.T) {
 // epochs, so that no old position is mistaken. Method: stop the server, start it with its folder, an older copy of it, and
 // an empty one, on the same port.
 func TestServerRestarts(t *testing.T) {
+	t.Parallel()
 	dir, old := t.TempDir(), t.TempDir()
 	s := start(t, dir, -1)
 	port := s.Addr().(*net.TCPAddr).Port
@@ -196,9 +200,97 @@ func TestServerRestarts(t *testing.T) {
 	}
 }
 
+// Goal: a cluster that loses a server goes on, and has every message that was answered, once and in order. Method: two
+// nodes publish without pause; the leader of the stream, to which one of them is linked, is stopped.
+func TestClusterLosesLeader(t *testing.T) {
+	servers := cluster(t)
+	leader, follower := byLeader(t, servers)
+	urls := leader.ClientURL() + "," + follower.ClientURL() + "?replicas=3"
+	a, b := node(t, urls), node(t, follower.ClientURL()+"?replicas=3")
+	keep := broker.Keep{Messages: 2000}
+	answered := make(map[string]broker.Position)
+	var mu sync.Mutex
+	var after atomic.Int32 // answers since the server was stopped
+	var stopped atomic.Bool
+	end := make(chan struct{})
+	var work sync.WaitGroup
+	for name, n := range map[string]*Bus{"a": a, "b": b} {
+		work.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-end:
+					return
+				default:
+				}
+				text := fmt.Sprint(name, i)
+				at, err := publishWait(t, n, "to.all", text, keep)
+				if err != nil {
+					continue // with ErrTimeout it may be there all the same, under its own text
+				}
+				mu.Lock()
+				answered[text] = at
+				mu.Unlock()
+				if stopped.Load() {
+					after.Add(1)
+				}
+			}
+		})
+	}
+	eventually(t, "some answers", func() bool { mu.Lock(); defer mu.Unlock(); return len(answered) >= 50 })
+	halt(leader)
+	begin := time.Now()
+	stopped.Store(true)
+	eventually(t, "answers by the others", func() bool { return after.Load() >= 50 && a.Health() == nil })
+	took := time.Since(begin).Round(time.Millisecond)
+	close(end)
+	work.Wait()
+	t.Logf("50 answers %s after the leader's stop, of %d", took, len(answered))
+	r, err := b.History(context.Background(), "to.all", broker.Position{}, 2000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]broker.Position)
+	for i, m := range r.Messages {
+		if i > 0 && m.Offset != r.Messages[i-1].Offset+1 {
+			t.Errorf("%v comes after %v", m.Position, r.Messages[i-1].Position)
+		}
+		if _, twice := found[string(m.Data)]; twice {
+			t.Errorf("%q is there twice", m.Data)
+		}
+		found[string(m.Data)] = m.Position
+	}
+	for text, at := range answered {
+		if found[text] != at && at.Offset >= r.Messages[0].Offset {
+			t.Errorf("%q was answered at %v and is at %v", text, at, found[text])
+		}
+	}
+}
+
+// byLeader returns the leader of the stream of long subjects and another server, the first node's streams being made.
+func byLeader(t *testing.T, servers []*server.Server) (leader, follower *server.Server) {
+	t.Helper()
+	b := node(t, servers[0].ClientURL()+"?replicas=3")
+	i, err := b.streams[1].info(context.Background())
+	if err != nil || i.Cluster == nil {
+		t.Fatalf("%+v, %v", i, err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range servers {
+		if s.Name() == i.Cluster.Leader {
+			leader = s
+		} else {
+			follower = s
+		}
+	}
+	return leader, follower
+}
+
 // Goal: nothing grows without end and nobody waits while a server is stopped. Method: publish more than each queue takes,
 // to one subject with history and to many without.
 func TestBounds(t *testing.T) {
+	t.Parallel()
 	s := start(t, t.TempDir(), -1)
 	p := newProxy(t, s.Addr().String())
 	b := with(t, Options{URL: p.url(), Wait: time.Second})
@@ -211,19 +303,29 @@ func TestBounds(t *testing.T) {
 		}
 	}
 	begin := time.Now()
+	big := make([]byte, 1<<19)
+	const many = 2 * MaxQueued / (1 << 19)
+	for i := range many {
+		b.Publish(fmt.Sprint("many.", i), big, keepTen, done)
+	}
+	if busy.Load() < many/2 {
+		t.Errorf("%d of %d large messages with history were refused at once", busy.Load(), many)
+	}
+	eventually(t, "the answers of those", func() bool { return answers.Load() == many && b.queued.Load() == 0 })
+	busy.Store(0)
+	answers.Store(0)
 	for range MaxQueue + 100 {
 		b.Publish("a.b", nil, keepTen, done)
 	}
 	if busy.Load() < 100 {
 		t.Errorf("%d of %d messages were refused at once", busy.Load(), MaxQueue+100)
 	}
-	big := make([]byte, 1<<19)
 	busy.Store(0)
 	const count = 2 * MaxOutBytes / (1 << 19)
 	for range count {
 		b.Publish("c.d", big, broker.Keep{}, done)
 	}
-	if busy.Load() == 0 || time.Since(begin) > 5*time.Second {
+	if busy.Load() == 0 || time.Since(begin) > 10*time.Second {
 		t.Errorf("%d of %d large messages were refused, in %s", busy.Load(), count, time.Since(begin))
 	}
 	eventually(t, "all answers", func() bool { return answers.Load() == MaxQueue+100+count })

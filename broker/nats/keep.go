@@ -41,15 +41,18 @@ func (b *Bus) advance(l *lane, t *topic) {
 			b.write(l, t)
 			return
 		}
-		t.shift(1)
+		b.shift(t, 1)
 		if err := b.emit(l, p); err != nil {
 			go p.end(err) // not under the lock: done may publish
 		}
 	}
 }
 
-// shift takes the first n messages off the queue.
-func (t *topic) shift(n int) {
+// shift takes the first n messages off the queue. Caller holds the lane's lock.
+func (b *Bus) shift(t *topic, n int) {
+	for _, p := range t.queue[:n] {
+		b.queued.Add(-p.size())
+	}
 	rest := copy(t.queue, t.queue[n:])
 	clear(t.queue[rest:])
 	t.queue = t.queue[:rest]
@@ -72,7 +75,7 @@ func (b *Bus) write(l *lane, t *topic) {
 			return
 		}
 	}
-	err := b.link.ask(letters[len(letters)-1], func(m *nats.Msg, err error) bool {
+	err := b.link.ask(letters[len(letters)-1], b.opts.Wait, func(m *nats.Msg, err error) bool {
 		b.stored(l, t, run, after, m, err)
 		return false
 	})
@@ -152,7 +155,7 @@ func (b *Bus) again(l *lane, t *topic, change func()) {
 // refused ends the messages with err and goes on with the next.
 func (b *Bus) refused(l *lane, t *topic, run []*publish, err error) {
 	l.Lock()
-	t.shift(len(run))
+	b.shift(t, len(run))
 	t.known = false
 	l.Unlock()
 	for _, p := range run {
@@ -174,7 +177,7 @@ func (b *Bus) accepted(l *lane, t *topic, run []*publish, seq uint64) {
 	last := run[len(run)-1].stamp
 	l.Lock()
 	t.learn(last, seq)
-	t.shift(len(run))
+	b.shift(t, len(run))
 	l.Unlock()
 	for _, p := range run {
 		b.deliver(l, t, &broker.Message{Subject: p.subject, Data: p.data, Time: p.at, Position: p.stamp.Position}, p.done)
@@ -212,7 +215,7 @@ func (b *Bus) overdue(t *topic, now time.Time) []*publish {
 		n++
 	}
 	over := append([]*publish(nil), t.queue[:n]...)
-	t.shift(n)
+	b.shift(t, n)
 	return over
 }
 

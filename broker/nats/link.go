@@ -19,7 +19,7 @@ const (
 	pingEvery    = 2 * time.Second // a server that answers none of two pings in a row is left
 	dialTimeout  = 2 * time.Second
 	writeTimeout = 3 * time.Second
-	callTimeout  = 2 * time.Second // for the answer to one question
+	callTimeout  = 2 * time.Second // for the answer to one question; a write has Options.Wait
 	sweepEvery   = 50 * time.Millisecond
 )
 
@@ -53,6 +53,7 @@ type link struct {
 
 	mu    sync.Mutex
 	wires map[string]*wire // guarded by mu: by pattern
+	wild  map[string]*wire // guarded by mu: those of them with wildcards, which are few
 	dirty []string         // guarded by mu: patterns the writer must look at
 	calls map[uint64]*call // guarded by mu: questions without an answer, by their number
 	last  uint64           // guarded by mu: number of the last question
@@ -82,7 +83,7 @@ type letter struct {
 // dial connects. The link hands nothing out before run.
 func dial(o Options) (*link, error) {
 	l := &link{node: strings.ToLower(crand.Text()[:12]), in: make(chan *nats.Msg, MaxIn), out: make(chan *letter, MaxOut), wake: make(chan struct{}, 1),
-		stop: make(chan struct{}), wires: make(map[string]*wire), calls: make(map[uint64]*call)}
+		stop: make(chan struct{}), wires: make(map[string]*wire), wild: make(map[string]*wire), calls: make(map[uint64]*call)}
 	options := []nats.Option{nats.Name("gosper " + l.node), nats.NoEcho(), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
 		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(2), nats.Timeout(dialTimeout), nats.FlusherTimeout(writeTimeout),
 		nats.CustomReconnectDelay(pause), nats.IgnoreAuthErrorAbort(), nats.DisconnectErrHandler(l.lost), nats.ReconnectHandler(l.returned),
@@ -225,6 +226,7 @@ func (l *link) wire() {
 		wanted := w != nil && w.refs > 0
 		if w != nil && !wanted {
 			delete(l.wires, pattern)
+			delete(l.wild, pattern)
 		}
 		l.mu.Unlock()
 		switch {
@@ -247,6 +249,9 @@ func (l *link) join(pattern string) bool {
 	if w == nil {
 		w = new(wire)
 		l.wires[pattern] = w
+		if broker.Wild(pattern) {
+			l.wild[pattern] = w
+		}
 	}
 	w.refs++
 	first := w.refs == 1
@@ -278,7 +283,10 @@ func (l *link) leave(pattern string) {
 func (l *link) covers(pattern, subject string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for other, w := range l.wires {
+	if w := l.wires[subject]; w != nil && w.refs > 0 && subject != pattern {
+		return true
+	}
+	for other, w := range l.wild {
 		if other != pattern && w.refs > 0 && broker.MatchSubject(other, subject) {
 			return true
 		}

@@ -13,9 +13,10 @@ import (
 // Limits that no option changes.
 const (
 	MaxQueue     = 1024     // messages with history waiting for one subject; above: broker.ErrBusy
+	MaxQueued    = 64 << 20 // bytes of messages with history waiting for all subjects; above: broker.ErrBusy
 	MaxOut       = 16384    // messages waiting for the link; above: broker.ErrBusy
 	MaxOutBytes  = 32 << 20 // bytes of them
-	MaxIn        = 65536    // messages that came and wait for the dispatcher; above they are dropped and a gap is announced
+	MaxIn        = 16384    // messages that came and wait for the dispatcher; above they are dropped and a gap is announced
 	MaxRun       = 64       // messages of one atomic batch; NATS takes 1,000
 	maxRunBytes  = 256 << 10
 	maxTopics    = 4096 // subjects with history remembered per lane
@@ -34,7 +35,7 @@ type Options struct {
 	MaxBytes   int64         // bytes of all histories; the oldest messages give way. Default 1 GiB
 	MaxAge     time.Duration // no message is kept longer. Default 48 h
 	StartWait  time.Duration // how long Open waits for the servers and the replicas. Default 15 s
-	Wait       time.Duration // how long a publish with history may take. Default 5 s
+	Wait       time.Duration // how long a publish with history may wait for its turn, then for its answer. Default 5 s
 	Log        *slog.Logger  // nil: slog.Default()
 }
 

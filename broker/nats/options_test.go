@@ -55,8 +55,28 @@ func TestPassword(t *testing.T) {
 	}
 }
 
+// Goal: the settings that are shipped for servers are what the promise needs. Method: the server reads them, with the
+// environment they name, and runs with the ports changed; a bus opens there.
+func TestShippedSettings(t *testing.T) {
+	for name, value := range map[string]string{"NATS_NAME": "n1", "NATS_STORE": t.TempDir(), "NATS_ROUTES": "[nats://127.0.0.1:1]",
+		"NATS_USER": "gosper", "NATS_PASSWORD": "secret"} {
+		t.Setenv(name, value)
+	}
+	o, err := server.ProcessConfigFile("../../deploy/nats/nats-server.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !o.JetStream || !o.SyncAlways || o.Cluster.Name != "gosper" || len(o.Routes) != 1 || o.Username != "gosper" {
+		t.Errorf("JetStream %v, sync always %v, cluster %q, routes %v, user %q", o.JetStream, o.SyncAlways, o.Cluster.Name, o.Routes, o.Username)
+	}
+	o.Host, o.Port, o.HTTPPort, o.NoSigs, o.NoLog = "127.0.0.1", -1, 0, true, true
+	o.Cluster, o.Routes = server.ClusterOpts{}, nil // the others are not there
+	with(t, Options{URL: "nats://gosper@" + boot(t, o).Addr().String(), Password: "secret"})
+}
+
 // Goal: Open says what is missing. Method: no server; a server without JetStream; more replicas than servers.
 func TestOpenFails(t *testing.T) {
+	t.Parallel()
 	plain := bootPlain(t)
 	js := start(t, t.TempDir(), -1)
 	for _, c := range []struct{ url, want string }{
@@ -64,7 +84,7 @@ func TestOpenFails(t *testing.T) {
 		{plain.ClientURL(), "is JetStream on"},
 		{js.ClientURL() + "?replicas=3", "replicas"},
 	} {
-		_, err := Open(context.Background(), Options{URL: c.url, StartWait: 300 * time.Millisecond})
+		_, err := Open(context.Background(), Options{URL: c.url, StartWait: 2 * time.Second})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.url, err, c.want)
 		}

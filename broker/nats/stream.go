@@ -259,7 +259,7 @@ func (s *stream) last(subject string, answer func(newest, error)) error {
 	if err != nil {
 		return err
 	}
-	return s.link.ask(&nats.Msg{Subject: "$JS.API.STREAM.MSG.GET." + s.name, Data: body}, func(m *nats.Msg, err error) bool {
+	return s.link.ask(&nats.Msg{Subject: "$JS.API.STREAM.MSG.GET." + s.name, Data: body}, callTimeout, func(m *nats.Msg, err error) bool {
 		found, err := readStored(m, err)
 		if errors.Is(err, broker.ErrNotFound) {
 			if err = s.floor(answer); err == nil {
@@ -275,7 +275,7 @@ func (s *stream) last(subject string, answer func(newest, error)) error {
 // no offset above the sequence of its last message, and that was below the first that is left: messages leave by age
 // and space in their order, or because their subject has newer ones.
 func (s *stream) floor(answer func(newest, error)) error {
-	return s.link.ask(&nats.Msg{Subject: "$JS.API.STREAM.INFO." + s.name}, func(m *nats.Msg, err error) bool {
+	return s.link.ask(&nats.Msg{Subject: "$JS.API.STREAM.INFO." + s.name}, callTimeout, func(m *nats.Msg, err error) bool {
 		var i info
 		if err == nil {
 			if err = json.Unmarshal(m.Data, &i); err == nil {

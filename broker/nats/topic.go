@@ -22,6 +22,9 @@ type topic struct {
 	anchor uint64
 }
 
+// publishOverhead is what a waiting message costs beside its bytes.
+const publishOverhead = 256
+
 // publish is one message on its way.
 type publish struct {
 	subject  string
@@ -32,6 +35,9 @@ type publish struct {
 	deadline time.Time // of the first try that cannot be made
 	stamp    stamp     // of the last try
 }
+
+// size is what the message costs while it waits.
+func (p *publish) size() int64 { return int64(len(p.data) + len(p.subject) + publishOverhead) }
 
 // end answers the publisher.
 func (p *publish) end(err error) {
