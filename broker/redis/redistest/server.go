@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -17,11 +18,12 @@ import (
 
 // Server is one server process. Its methods are called by the test's goroutine.
 type Server struct {
-	t    testing.TB
-	dir  string
-	args []string
-	port int
-	cmd  *exec.Cmd
+	t      testing.TB
+	dir    string
+	config []string // a file, if any
+	args   []string
+	port   int
+	cmd    *exec.Cmd
 }
 
 // patience bounds the wait for a server to start or end.
@@ -60,11 +62,37 @@ func StartCluster(t testing.TB) *Server {
 	return s
 }
 
+// StartReplica runs a server that copies another.
+func StartReplica(t testing.TB, of *Server) *Server {
+	t.Helper()
+	s := Start(t, "--replicaof", fmt.Sprintf("127.0.0.1 %d", of.port), "--repl-diskless-sync-delay", "0")
+	s.eventually("the replica to follow", func() bool { return s.tells("INFO replication", "master_link_status:up") })
+	return s
+}
+
+// StartSentinel runs a sentinel that watches a master by the name main, and decides alone, within two seconds.
+func StartSentinel(t testing.TB, master *Server) *Server {
+	t.Helper()
+	s := &Server{t: t, dir: t.TempDir(), port: freePort(t)}
+	file := filepath.Join(s.dir, "sentinel.conf")
+	config := fmt.Sprintf("sentinel monitor main 127.0.0.1 %d 1\nsentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n", master.port)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.args = []string{"--sentinel"}
+	s.config = []string{file}
+	t.Cleanup(s.Kill)
+	s.Run()
+	s.eventually("the sentinel to know the replica", func() bool { return s.tells("SENTINEL REPLICAS main", "*1") })
+	return s
+}
+
 // Run starts the process, again after Kill, on the same port and with the same folder, and waits until it answers.
 func (s *Server) Run() {
 	s.t.Helper()
-	args := append([]string{"--bind", "127.0.0.1", "--port", fmt.Sprint(s.port), "--dir", s.dir, "--daemonize", "no",
-		"--logfile", filepath.Join(s.dir, "log")}, s.args...)
+	args := append(slices.Clone(s.config), "--bind", "127.0.0.1", "--port", fmt.Sprint(s.port), "--dir", s.dir, "--daemonize", "no",
+		"--logfile", filepath.Join(s.dir, "log"))
+	args = append(args, s.args...)
 	s.cmd = exec.Command(Need(s.t), args...)
 	s.cmd.SysProcAttr = bound()
 	if err := s.cmd.Start(); err != nil {
