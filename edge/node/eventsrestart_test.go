@@ -77,7 +77,7 @@ func (w *watcher) once() {
 		for {
 			select {
 			case <-ping.C:
-				if _, err := io.WriteString(c, string(protocol.AppendMaskedFrame(nil, protocol.OpText, [4]byte{}, []byte("__ping__")))); err != nil {
+				if _, err := c.Write(protocol.AppendMaskedFrame(nil, protocol.OpText, [4]byte{}, []byte("__ping__"))); err != nil {
 					return
 				}
 			case <-w.done:
