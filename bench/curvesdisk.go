@@ -15,11 +15,37 @@ import (
 
 const curveCycles = 2000 // put, reserve and delete beside the jobs that wait
 
+// mergingNote explains why durable records cost a little more each as they become many.
+const mergingNote = "With the merging of files in the background: a record is written once more for each level of the store, and levels grow with the logarithm."
+
+// The store merges files in the background for a while after a load. It counts as calm when this process uses less than
+// calmShare of a core over calmLook, or after calmMost.
+const (
+	calmLook  = 200 * time.Millisecond
+	calmShare = 0.1
+	calmMost  = 30 * time.Second
+)
+
+// calmDown waits until the store has merged its files, so that their cost counts for the load that made them.
+func calmDown(ctx context.Context) error {
+	for end := time.Now().Add(calmMost); time.Now().Before(end); {
+		before := processCPU()
+		if err := pause(ctx, calmLook); err != nil {
+			return err
+		}
+		if (processCPU() - before).Seconds() < calmShare*calmLook.Seconds() {
+			return nil
+		}
+	}
+	return nil
+}
+
 // climbJobs keeps adding durable jobs to one queue in this process.
 func climbJobs(ctx context.Context, c *climber) error {
 	c.curve("jobs_put", "Putting durable jobs, 64 producers", "jobs", "CPU ms", 1)
 	c.curve("jobs_memory", "Memory of waiting jobs", "jobs", "heap bytes", 1)
 	c.curve("jobs_cycle", "Put, reserve and delete beside waiting jobs", "waiting jobs", "CPU µs a cycle", 0)
+	c.costs["jobs_put"].Note = mergingNote
 	return withStore(func(dir string) error {
 		db, err := openInside(dir)
 		if err != nil {
@@ -30,6 +56,9 @@ func climbJobs(ctx context.Context, c *climber) error {
 			c.step(i)
 			cpu := processCPU()
 			if err = putJobs(ctx, db.Queue(), n-have); err != nil {
+				break
+			}
+			if err = calmDown(ctx); err != nil {
 				break
 			}
 			used, have = used+processCPU()-cpu, n
@@ -98,6 +127,7 @@ func climbTimers(ctx context.Context, c *climber) error {
 	c.curve("timers_set", "Setting durable timers", "timers", "CPU ms", 1)
 	c.curve("timers_memory", "Memory of pending timers", "timers", "heap bytes", 1)
 	c.curve("timers_restart", "Start of a store with pending timers", "timers", "ms", 1)
+	c.costs["timers_set"].Note = mergingNote
 	return withStore(func(dir string) error {
 		base, used, have := heap(), time.Duration(0), 0
 		far := time.Now().Add(24 * time.Hour)
@@ -115,6 +145,9 @@ func climbTimers(ctx context.Context, c *climber) error {
 			err = share(ctx, timersSetters, n-have, func(k int) error {
 				return db.Schedule().Set(ctx, timerAt(fmt.Sprintf("far.%d", have+k), far.Add(time.Duration(have+k)*time.Millisecond)))
 			})
+			if err == nil {
+				err = calmDown(ctx)
+			}
 			used, have = used+processCPU()-cpu, n
 			if err == nil {
 				c.note("timers_set", float64(n), used.Seconds()*1000)
