@@ -35,12 +35,13 @@ func startServer(ctx context.Context, r *Run, further ...string) (*node, error) 
 	if r.Target != "self" {
 		return s, s.point(ctx, r)
 	}
-	for _, a := range []*string{&s.line, &s.web, &s.internal, &s.queue, &s.gate, &s.reply} {
-		addr, err := freeAddr()
-		if err != nil {
-			return nil, err
-		}
-		*a = addr
+	ports := []*string{&s.line, &s.web, &s.internal, &s.queue, &s.gate, &s.reply}
+	addrs, err := freeAddrs(len(ports))
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range ports {
+		*p = addrs[i]
 	}
 	dir, err := os.MkdirTemp("", "gosper-bench-")
 	if err != nil {
@@ -101,12 +102,24 @@ func (s *node) point(ctx context.Context, r *Run) error {
 
 // freeAddr finds a free port of the loopback.
 func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addrs, err := freeAddrs(1)
 	if err != nil {
 		return "", err
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return addrs[0], nil
+}
+
+// freeAddrs finds n different free ports of the loopback: none is given back before all are found.
+func freeAddrs(n int) (addrs []string, err error) {
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		addrs = append(addrs, l.Addr().String())
+	}
+	return addrs, nil
 }
 
 // waitReady asks until the server says that it is ready.
