@@ -12,7 +12,7 @@ ARGS    ?=
 CRASHES := ^Test(Kill|KillAtFsync|KillUnderEdits|KillBetweenSteps|(Queue)?PowerCuts(Control)?)$$
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race fuzz lint bench bench-report e2e crash soak stress docs
+.PHONY: help build run cluster test race fuzz lint bench bench-report e2e crash soak stress docs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ build: ## ./gosper, a small static binary
 
 run: ## a node with everything embedded, data in ./gosper-data (ARGS='--http-addr :8088' for more)
 	$(GO) run ./cmd/gosper serve $(ARGS)
+
+cluster: build ## Redis, three NATS servers and three nodes on loopback; Ctrl-C ends all (ARGS='--nodes 5 --port 7100')
+	./gosper cluster $(ARGS)
 
 test: ## everything: format, vet, staticcheck, arm64, tests, race detector, a short fuzz of each target
 	.ci/test all

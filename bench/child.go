@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// readyTimeout is how long a child may take until it says that it is ready.
-const readyTimeout = 20 * time.Second
+// readyTimeout is how long a child may take until it says that it is ready: on a busy machine a cluster takes a while.
+const readyTimeout = time.Minute
 
 // child is a process under measurement. Its methods may be called from any goroutine.
 type child struct {
@@ -36,7 +36,8 @@ func startChild(name, binary string, args []string, log io.Writer) (*child, io.R
 	c := &child{name: name, done: make(chan struct{})}
 	cmd := exec.Command(binary, args...)
 	cmd.Stderr = &tailWriter{c: c, also: log}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// A group of its own: an interrupt from the keyboard reaches this process only, which ends its children in order.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, nil, err

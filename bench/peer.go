@@ -35,6 +35,8 @@ func PeerMain(ctx context.Context, args []string, out io.Writer) error {
 		return natsMain(ctx, out)
 	case "jetstream":
 		return jetstreamMain(ctx, *dir, out)
+	case natsServerPeer:
+		return natsServerMain(ctx, *dir, flags.Args(), out)
 	case gateWorkerPeer:
 		return gateWorkerMain(ctx, flags.Args(), out)
 	case "floor":
@@ -111,6 +113,11 @@ func natsMain(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("nats-server: %w", err)
 	}
+	return serveNATS(ctx, s, out)
+}
+
+// serveNATS runs a NATS server until ctx ends, and prints its address and version when it is ready.
+func serveNATS(ctx context.Context, s *server.Server, out io.Writer) error {
 	go s.Start()
 	if !s.ReadyForConnections(readyTimeout) {
 		return errors.New("nats-server is not ready in time")

@@ -132,15 +132,7 @@ func jetstreamMain(ctx context.Context, dir string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("nats-server: %w", err)
 	}
-	go s.Start()
-	if !s.ReadyForConnections(readyTimeout) {
-		return errors.New("nats-server is not ready in time")
-	}
-	fmt.Fprintf(out, "%s %s\n", s.Addr(), "v"+server.VERSION)
-	<-ctx.Done()
-	s.Shutdown()
-	s.WaitForShutdown()
-	return nil
+	return serveNATS(ctx, s, out)
 }
 
 // jetLoad publishes to a stream, each producer waiting for its answer.

@@ -118,7 +118,7 @@ func (w *watched) Write(p []byte) (int, error) {
 // await returns the first match of the pattern's group.
 func (w *watched) await(t *testing.T, pattern string) string {
 	t.Helper()
-	re, limit := regexp.MustCompile(pattern), time.After(20*time.Second)
+	re, limit := regexp.MustCompile(pattern), time.After(time.Minute)
 	for {
 		w.mu.Lock()
 		m := re.FindStringSubmatch(w.text.String())
