@@ -347,7 +347,8 @@ export class Follower {
 	}
 
 	#start(frame) {
-		if (this.synced && this.grid && frame.epoch === this.epoch && frame.generation <= this.grid.generation) return false; // for others
+		// It may be for others. Not that of a view: it may begin another one, and every frame behind it is of that.
+		if (this.whole && this.synced && this.grid && frame.epoch === this.epoch && frame.generation <= this.grid.generation) return false;
 		try {
 			this.grid = Grid.of(frame.payload);
 		} catch {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -190,4 +191,46 @@ func TestFollowerLost(t *testing.T) {
 		l.frame(protocol.GridDelta, 1, g, g.StepDelta(nil))
 		p.until(fmt.Sprintf("follower.synced && follower.grid.generation === %d && asks === %d", g.Generation(), round+1))
 	}
+}
+
+// Goal: a page whose view moves on before it had the first one ends up with the cells of the second. Method: the snapshots of
+// two views of one generation come one behind the other, then an edit in the second; a follower of a whole grid passes over
+// the second snapshot, as before.
+func TestFollowerView(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	p := s.open(`{}`)
+	p.follow()
+	p.eval(`
+		window.whole = follower;
+		window.follower = new m.Follower(() => asks++, { whole: false });
+		node.on('frame', (frame) => window.whole.take(frame));`, nil)
+	l := s.next()
+	options := grid.Options{Width: 512, Height: 512}
+	first, second := mustGrid(t, options), mustGrid(t, options)
+	for x := range 4 {
+		if err := errors.Join(first.Place(10+x, 10, 0), second.Place(400+x, 400, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.frame(protocol.GridSnapshot, 1, first, first.AppendSnapshot(nil))
+	l.frame(protocol.GridSnapshot, 1, second, second.AppendSnapshot(nil))
+	p.until("frames === 2")
+	p.until("follower.synced && follower.grid.alive(400, 400) && !follower.grid.alive(10, 10) && follower.grid.population === 4")
+	p.until("whole.synced && whole.grid.alive(10, 10) && !whole.grid.alive(400, 400)")
+	second.AppendEdits(nil) // the snapshot has them
+	if err := second.Place(404, 404, 0); err != nil {
+		t.Fatal(err)
+	}
+	l.frame(protocol.GridEdits, 1, second, second.AppendEdits(nil))
+	p.until("follower.synced && follower.grid.alive(404, 404) && follower.grid.population === 5 && follower.asked === 0")
+}
+
+func mustGrid(t *testing.T, o grid.Options) *grid.Grid {
+	t.Helper()
+	g, err := grid.New(o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
 }
