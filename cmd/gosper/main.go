@@ -40,6 +40,7 @@ type command struct {
 // commands lists all commands in the order of the help text.
 var commands = []command{
 	serveCommand(),
+	healthCommand(),
 	clusterCommand(),
 	chatCommand(),
 	callCommand(),
