@@ -84,7 +84,7 @@ func (n *Node) openChains(ctx context.Context) error {
 		Services: func() *target.Services { s := services.Get(); return &s },
 		Secret:   secrets.get, TLS: roots, Concurrency: o.PerTarget, Answer: o.Answer, Log: n.log})
 	n.chains, err = chain.Open(ctx, chain.EngineOptions{
-		Store: n.db.Store(), Queue: n.db.Queue(), Executor: n.gateway,
+		Store: n.store, Queue: n.queue, Executor: n.gateway,
 		Changed:   n.chainMoved,
 		Locked:    func(s chain.Settings) { n.events.EngineStatus(s) },
 		Completed: func(ctx context.Context, s chain.Status) error { return n.table.ChainCompleted(ctx, s) },

@@ -19,7 +19,7 @@ func (n *Node) startGames(ctx context.Context) error {
 	o := &n.options
 	n.streams = edge.NewStreams()
 	begin := time.Now()
-	host, err := game.NewHost(ctx, game.Config{Log: n.db.Log(), Store: n.db.Store(), Budget: grid.NewBudget(o.GamesMemory), Limits: o.Games,
+	host, err := game.NewHost(ctx, game.Config{Log: n.logs, Store: n.store, Budget: grid.NewBudget(o.GamesMemory), Limits: o.Games,
 		Sink: &gameSink{module.NewGameSink(n.bus, n.streams), n.events}, Workers: o.GameWorkers, Logger: n.log})
 	if err != nil {
 		return fmt.Errorf("games: %w", err)

@@ -17,7 +17,7 @@ func (n *Node) gateListeners(cert *tls.Config) (list []edge.Listener) {
 	}
 	config := gate.Config{Table: n.table, Open: o.GateOpenFunctions, Timeout: o.Limits.GateTimeout, Log: n.log}
 	if o.GateWorkerAddr != "" {
-		config.Queue, config.Registry, config.Consumers = n.db.Queue(), n.registry, n.staffed
+		config.Queue, config.Registry, config.Consumers = n.queue, n.registry, n.staffed
 	}
 	n.gate = gate.New(config)
 	if n.work.door != nil {
@@ -42,7 +42,7 @@ func (n *Node) staffed() bool {
 	if n.work.door != nil && n.work.door.Watching(gate.Tube) > 0 {
 		return true
 	}
-	stats, err := n.db.Queue().Stats(gate.Tube)
+	stats, err := n.queue.Stats(gate.Tube)
 	return err == nil && stats.Waiting > 0
 }
 

@@ -5,10 +5,9 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
+
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -37,9 +36,10 @@ import (
 
 // Node is a running node. All methods may be called from any goroutine.
 type Node struct {
-	options  Options
-	log      *slog.Logger
-	db       *pebble.DB
+	options Options
+	log     *slog.Logger
+	db      *pebble.DB // the node's own
+	lasting
 	bus      broker.Bus      // of the store, or shared
 	registry broker.Registry // likewise
 	shared   []shared        // empty: this node is alone
@@ -79,30 +79,12 @@ func Start(ctx context.Context, o Options, log *slog.Logger) (*Node, error) {
 	openBus := func() error { return n.openBus(ctx) }
 	startGames := func() error { return n.startGames(ctx) }
 	openChains := func() error { return n.openChains(ctx) }
-	for _, step := range []func() error{n.openStore, openBus, n.openConfig, n.openPost, n.openEvents, startGames, openChains, n.startTable, n.startWork, n.openChatLog, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
+	for _, step := range []func() error{n.openDB, openBus, n.openConfig, n.openPost, n.openEvents, startGames, openChains, n.startTable, n.startWork, n.openChatLog, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
 	}
 	return n, nil
-}
-
-// StoreFolder is the folder of the database in a data folder.
-func StoreFolder(data string) string { return filepath.Join(data, "store") }
-
-func (n *Node) openStore() error {
-	if err := os.MkdirAll(n.options.Data, 0o700); err != nil {
-		return fmt.Errorf("data: %w", err)
-	}
-	db, err := pebble.Open(StoreFolder(n.options.Data), pebble.Options{
-		MinFree: uint64(n.options.FreeDisk), CommitTimeout: n.options.CommitTimeout, Log: n.log,
-		Jobs: broker.QueueOptions{MaxJob: n.options.Limits.JobBytes,
-			Limits: broker.TubeLimits{Reserves: uint32(n.options.JobReserves), Timeouts: uint32(n.options.JobTimeouts)}}})
-	if err != nil {
-		return fmt.Errorf("data: %w", err)
-	}
-	n.db = db
-	return nil
 }
 
 // openConfig begins to follow the config folder, which need not exist.
@@ -124,8 +106,8 @@ func (n *Node) startTable() error {
 	if err != nil {
 		return err
 	}
-	n.table, err = module.New(module.Config{Options: n.options.Functions, Store: n.db.Store(), Registry: n.registry,
-		Bus: n.bus, Together: n.shared != nil, Games: n.games, GameMade: n.gameMade, Jobs: n.db.Queue(), Schedule: n.db.Schedule(), Buildings: kinds, Mailbox: n.options.mailbox(), Post: n.post, Settings: n.config, Chains: n.chains, OperatorToken: string(n.options.InternalToken), Secret: secret, Log: n.log})
+	n.table, err = module.New(module.Config{Options: n.options.Functions, Store: n.store, Registry: n.registry,
+		Bus: n.bus, Together: n.shared != nil, Games: n.games, GameMade: n.gameMade, Jobs: n.queue, Schedule: n.schedule, Buildings: kinds, Mailbox: n.options.mailbox(), Post: n.post, Settings: n.config, Chains: n.chains, OperatorToken: string(n.options.InternalToken), Secret: secret, Log: n.log})
 	return err
 }
 
@@ -160,7 +142,7 @@ func (n *Node) startSite() error {
 	n.site, err = control.Start(control.Config{
 		HTTPAddr: o.HTTPAddr, HTTPSAddr: o.HTTPSAddr, TLS: cert, InternalAddr: o.InternalAddr, Token: string(o.InternalToken),
 		Origins: o.Origins, ProxyFrom: o.ProxyFrom, Limits: o.HTTP, Page: web.FS, Table: n.table, Bus: n.bus,
-		Queue: n.db.Queue(), Schedule: n.db.Schedule(), Chains: n.chains, Events: n.events, EventsOpen: o.Chains.EventsOpen, Listen: n.listen, Recent: &n.recent, Games: n.listGames, ChatLog: n.chatLog, Post: n.post, Settings: n.config, PublicSettings: o.ConfigPublic, Room: n.engine,
+		Queue: n.queue, Schedule: n.schedule, Chains: n.chains, Events: n.events, EventsOpen: o.Chains.EventsOpen, Listen: n.listen, Recent: &n.recent, Games: n.listGames, ChatLog: n.chatLog, Post: n.post, Settings: n.config, PublicSettings: o.ConfigPublic, Room: n.engine,
 		Adopt: func(c net.Conn, info edge.AdoptInfo) error { return n.engine.Adopt(c, door, info) },
 		Ready: n.ready, Drain: n.askDrain, Metrics: metricTables(), Version: Version(), Log: n.log,
 	})
@@ -169,8 +151,11 @@ func (n *Node) startSite() error {
 
 // ready says why the node should get no clients; nil when it should.
 func (n *Node) ready() error {
-	return errors.Join(n.db.Health(), n.busHealth(), n.engine.Err())
+	return errors.Join(n.stateHealth(), n.busHealth(), n.engine.Err())
 }
+
+// Metrics lists every metric family that a node may show at /metrics, for dashboards and documents. The slice is the caller's own.
+func Metrics() []control.Metric { return append(metricTables(), control.Metrics()...) }
 
 // metricTables gathers what the packages of a node say about their metrics.
 func metricTables() []control.Metric {

@@ -57,7 +57,7 @@ func (p *PostOptions) Open(data string) post.Options {
 // openPost opens the post office. Mails are announced by the table, which is there before the first of them.
 func (n *Node) openPost() (err error) {
 	o := n.options.Post.Open(n.options.Data)
-	o.Store, o.Log = n.db.Store(), n.log
+	o.Store, o.Log = n.store, n.log
 	o.Delivered = func(box post.Box, m post.Mail) { n.table.MailDelivered(box, m) }
 	if n.post, err = post.Open(o); err != nil {
 		return fmt.Errorf("mail-dir: %w", err)

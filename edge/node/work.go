@@ -72,7 +72,7 @@ func (n *Node) startWork() error {
 	if t, ok := n.table.FamilyTube(); ok {
 		tubes = append(tubes, t)
 	}
-	n.work.workers, err = worker.Start(worker.Options{Queue: n.db.Queue(), Log: n.log, Tubes: tubes})
+	n.work.workers, err = worker.Start(worker.Options{Queue: n.queue, Log: n.log, Tubes: tubes})
 	return err
 }
 
@@ -81,7 +81,7 @@ func (n *Node) beanstalk() []edge.Listener {
 	if n.options.BeanstalkAddr == "" {
 		return nil
 	}
-	n.work.door = beanstalk.New(n.db.Queue(), beanstalkVersion, n.log)
+	n.work.door = beanstalk.New(n.queue, beanstalkVersion, n.log)
 	return []edge.Listener{{Name: "beanstalk", Addr: n.options.BeanstalkAddr, Door: n.work.door}}
 }
 
