@@ -25,7 +25,7 @@ import (
 // All methods may be called from any goroutine.
 type Streams struct {
 	// atomic
-	host   atomic.Pointer[game.Host]
+	source atomic.Pointer[StreamSource]
 	engine atomic.Pointer[Engine]
 
 	// guarded by mu
@@ -34,6 +34,15 @@ type Streams struct {
 }
 
 var _ game.Sink = (*Streams)(nil)
+
+// StreamSource has the games whose streams sessions watch: a game.Host, or what knows the hosts of several nodes. Its methods
+// may be called from any goroutine and keep the promises of those of game.Host. Watch may wait for another node, so it is never
+// called on a loop; the others never block. Frames of a watched stream are given to Streams.Frame.
+type StreamSource interface {
+	Watch(id game.ID, s game.Stream) (game.Stream, error)
+	Unwatch(id game.ID, s game.Stream)
+	Want(id game.ID, s game.Stream)
+}
 
 // streamName names a stream among those of all games.
 type streamName struct {
@@ -61,6 +70,7 @@ type streamFrame struct {
 	*game.Frame
 	stream *stream
 	seq    uint32 // counts the frames of the stream from 1; never 0
+	hole   bool   // no frame, but the place of some that are missing
 	made   time.Time
 
 	mu   sync.Mutex
@@ -70,14 +80,23 @@ type streamFrame struct {
 // NewStreams returns a Streams without games. Frames that come before an engine runs have no watchers and are dropped.
 func NewStreams() *Streams { return &Streams{open: map[streamName]*stream{}} }
 
-// Serve lets sessions watch the games of h.
-func (st *Streams) Serve(h *game.Host) { st.host.Store(h) }
+// Serve lets sessions watch the games of from. It is called once, before the engine starts.
+func (st *Streams) Serve(from StreamSource) { st.source.Store(&from) }
 
 // Notice does nothing: what a game tells beside frames goes to the clients over the bus.
 func (st *Streams) Notice(*game.Notice) {}
 
 // Frame hands a frame to the loops that have watchers of its stream. It does not block.
-func (st *Streams) Frame(f *game.Frame) {
+func (st *Streams) Frame(f *game.Frame) { st.deliver(f, false) }
+
+// Hole says that frames of a stream are missing from here on: nobody who watches it gets one before the next snapshot, which
+// they ask for as those do who fell behind. It takes the place of a frame: like Frame, it is called for one frame of a game at a
+// time, and does not block.
+func (st *Streams) Hole(id game.ID, s game.Stream) {
+	st.deliver(&game.Frame{Game: id, Stream: s, Kind: game.FrameMark}, true)
+}
+
+func (st *Streams) deliver(f *game.Frame, hole bool) {
 	st.mu.RLock()
 	str := st.open[streamName{f.Game, f.Stream}]
 	st.mu.RUnlock()
@@ -88,7 +107,7 @@ func (st *Streams) Frame(f *game.Frame) {
 	if str.seq++; str.seq == 0 {
 		str.seq++
 	}
-	sf := &streamFrame{Frame: f, stream: str, seq: str.seq, made: time.Now()}
+	sf := &streamFrame{Frame: f, stream: str, seq: str.seq, hole: hole, made: time.Now()}
 	bits := str.loops.Load()
 	for i := 0; bits != 0; i, bits = i+1, bits>>1 {
 		if bits&1 != 0 {
@@ -99,11 +118,11 @@ func (st *Streams) Frame(f *game.Frame) {
 
 // acquire registers one more watcher with the host and returns its stream. Each acquire needs one release.
 func (st *Streams) acquire(id game.ID, s game.Stream) (*stream, error) {
-	h, e := st.host.Load(), st.engine.Load()
-	if h == nil || e == nil {
+	from, e := st.source.Load(), st.engine.Load()
+	if from == nil || e == nil {
 		return nil, game.ErrNoGame
 	}
-	s, err := h.Watch(id, s)
+	s, err := (*from).Watch(id, s)
 	if err != nil {
 		return nil, err
 	}
@@ -129,11 +148,11 @@ func (str *stream) release() {
 		delete(st.open, str.name)
 	}
 	st.mu.Unlock()
-	st.host.Load().Unwatch(str.name.game, str.name.stream)
+	(*st.source.Load()).Unwatch(str.name.game, str.name.stream)
 }
 
 // want asks the game for a snapshot.
-func (str *stream) want() { str.streams.host.Load().Want(str.name.game, str.name.stream) }
+func (str *stream) want() { (*str.streams.source.Load()).Want(str.name.game, str.name.stream) }
 
 func (str *stream) setLoop(i int, on bool) {
 	if on {

@@ -17,7 +17,7 @@ type streamShard struct {
 	stream *stream
 	list   []watcher
 	queue  []*streamFrame
-	bytes  int // of the frames in queue
+	bytes  int // of the frames in queue, but snapshots
 	at     int // watchers below this index have not got queue[0] yet; notBegun
 	begun  time.Time
 	active bool   // in loopStreams.active
@@ -57,11 +57,18 @@ const (
 // Shares of a pass over streams, in bytes written. A write counts as writeCost bytes more than it holds, a look at a
 // watcher as lookCost, so that the time of a pass is bound whatever the frames are.
 const (
-	passShare  = 1 << 20 // about 1 ms
-	turnShare  = 128 << 10
-	writeCost  = 2 << 10
-	lookCost   = 32
-	maxBacklog = 64 << 20 // bytes that may wait to be written to all watchers of a shard, beside the frame under way
+	passShare = 1 << 20 // about 1 ms
+	turnShare = 128 << 10
+	writeCost = 2 << 10
+	lookCost  = 32
+)
+
+// What may wait in a shard beside the frame under way, when the loop was held up or cannot keep up. A watcher in sync has
+// to take all of it. Either bound alone lets frames wait: the first is for small frames, however many watch, the second
+// for large ones that few watch.
+const (
+	maxWaiting = 64       // frames of watch_bytes together
+	maxBacklog = 64 << 20 // cost of writing them to all watchers of the shard
 )
 
 // loopStreams is what a loop knows of streams. It is owned by the loop.
@@ -93,21 +100,24 @@ func (l *loop) takeFrames(frames []*streamFrame) {
 		if len(sh.list) == 0 {
 			continue
 		}
-		if f.Kind == game.FrameEnd {
+		switch {
+		case f.Kind == game.FrameEnd:
 			sh.hole = false
-		} else if sh.hole || sh.overfull() {
+		case sh.hole, sh.overfull(l.engine.limits.WatchBytes):
 			if !sh.hole {
 				sh.drop(1)
 				sh.hole = true
 			}
 			l.stats.frameDrops++
 			continue
+		case f.Kind == game.FrameSnapshot:
+			sh.whole = len(f.Data)
+			if sh.hasSnapshot(f.Epoch) {
+				continue
+			}
 		}
 		sh.queue = append(sh.queue, f)
-		sh.bytes += len(f.Data)
-		if f.Kind == game.FrameSnapshot {
-			sh.whole = len(f.Data)
-		}
+		sh.bytes += f.load()
 		if !sh.active {
 			sh.active = true
 			l.streams.active = append(l.streams.active, sh)
@@ -115,15 +125,39 @@ func (l *loop) takeFrames(frames []*streamFrame) {
 	}
 }
 
+// load returns what a watcher in sync has to take of the frame.
+func (sf *streamFrame) load() int {
+	if sf.Kind == game.FrameSnapshot {
+		return 0 // who is in sync passes over it; who wants it is counted in flight
+	}
+	return len(sf.Data)
+}
+
 // overfull says that the loop cannot write the shard's frames as fast as they come.
-func (sh *streamShard) overfull() bool {
-	return len(sh.queue) > 1 && sh.bytes*len(sh.list) > maxBacklog
+func (sh *streamShard) overfull(watchBytes int) bool {
+	waiting := len(sh.queue) - 1
+	if waiting < 1 {
+		return false
+	}
+	bytes := sh.bytes - sh.queue[0].load()
+	return (waiting > maxWaiting || bytes > watchBytes) && (bytes+waiting*writeCost)*len(sh.list) > maxBacklog
+}
+
+// hasSnapshot says that a snapshot of the epoch waits that has not got to anybody yet. It serves those who asked for
+// another, too: every frame behind it follows it without a hole.
+func (sh *streamShard) hasSnapshot(epoch uint32) bool {
+	for i := len(sh.queue) - 1; i >= 0; i-- {
+		if f := sh.queue[i]; f.Kind == game.FrameSnapshot && f.Epoch == epoch {
+			return i > 0 || sh.at == notBegun
+		}
+	}
+	return false
 }
 
 // drop forgets the frames of queue from the nth on.
 func (sh *streamShard) drop(n int) {
 	for i := n; i < len(sh.queue); i++ {
-		sh.bytes -= len(sh.queue[i].Data)
+		sh.bytes -= sh.queue[i].load()
 		sh.queue[i] = nil
 	}
 	sh.queue = sh.queue[:min(n, len(sh.queue))]
@@ -192,7 +226,7 @@ func (sh *streamShard) done(l *loop, f *streamFrame) {
 	now := time.Now()
 	streamLatency.Update(now.Sub(f.made).Seconds())
 	sh.at = notBegun
-	sh.bytes -= len(f.Data)
+	sh.bytes -= f.load()
 	sh.queue = append(sh.queue[:0], sh.queue[1:]...)
 	if len(sh.queue) == 0 {
 		sh.queue = keep(sh.queue)
@@ -222,6 +256,11 @@ func (l *loop) show(w *watcher, f *streamFrame) (cost int) {
 	case f.Kind == game.FrameEnd:
 		s.unwatchAt(int(w.slot))
 		return writeCost
+	case f.hole:
+		if w.state != behind {
+			l.fallBehind(w)
+		}
+		return lookCost
 	case w.state == behind, w.state == wanting && f.Kind != game.FrameSnapshot,
 		w.state == synced && f.Kind == game.FrameSnapshot && f.Epoch == w.epoch:
 		return lookCost
