@@ -38,6 +38,7 @@ import (
 type Node struct {
 	options Options
 	log     *slog.Logger
+	name    string     // of this node, which no other one has
 	db      *pebble.DB // the node's own
 	lasting
 	bus      broker.Bus      // of the store, or shared
@@ -76,10 +77,12 @@ func Start(ctx context.Context, o Options, log *slog.Logger) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{options: o, log: log, drainAsk: make(chan struct{})}
+	openState := func() error { return n.openState(ctx) }
 	openBus := func() error { return n.openBus(ctx) }
 	startGames := func() error { return n.startGames(ctx) }
+	startTable := func() error { return n.startTable(ctx) }
 	openChains := func() error { return n.openChains(ctx) }
-	for _, step := range []func() error{n.openDB, openBus, n.openConfig, n.openPost, n.openEvents, startGames, openChains, n.startTable, n.startWork, n.openChatLog, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
+	for _, step := range []func() error{n.openDB, openState, n.tellStore, openBus, n.openConfig, n.openPost, n.openEvents, startGames, openChains, startTable, n.startWork, n.openChatLog, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -97,9 +100,12 @@ func (n *Node) openConfig() (err error) {
 	return err
 }
 
-func (n *Node) startTable() error {
+func (n *Node) startTable(ctx context.Context) error {
 	secret, err := loadSecret(&n.options)
 	if err != nil {
+		return err
+	}
+	if err := n.sameSecret(ctx, secret); err != nil {
 		return err
 	}
 	kinds, err := n.options.buildings()
@@ -160,7 +166,7 @@ func Metrics() []control.Metric { return append(metricTables(), control.Metrics(
 // metricTables gathers what the packages of a node say about their metrics.
 func metricTables() []control.Metric {
 	var all []control.Metric
-	for _, table := range [][]broker.Metric{edge.Metrics(), pebble.Metrics, nats.Metrics(), redis.Metrics(), module.Metrics(), game.Metrics(),
+	for _, table := range [][]broker.Metric{nodeMetrics, edge.Metrics(), pebble.Metrics, nats.Metrics(), redis.Metrics(), module.Metrics(), game.Metrics(),
 		worker.Metrics(), mailer.Metrics(), post.Metrics(), beanstalk.Metrics(), gate.Metrics(), config.Metrics(), chain.Metrics(), event.Metrics(), target.Metrics()} {
 		for _, m := range table {
 			all = append(all, control.Metric{Name: m.Name, Type: metricType(m.Name), Help: m.Help})
@@ -252,8 +258,5 @@ func (n *Node) close() error {
 	for _, one := range n.shared {
 		errs = append(errs, one.Close())
 	}
-	if n.db != nil {
-		errs = append(errs, n.db.Close())
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, n.closeStores())...)
 }

@@ -32,6 +32,10 @@ type Options struct {
 	Registry         string // URL of the Redis that holds nonces and counters when the bus is in NATS; "": the node's own store does
 	RegistryPassword Secret // for a URL without one
 
+	Store         string // URL of the servers that hold what lasts of all nodes; "": the node's own database does
+	StorePassword Secret // for a URL without one
+	Node          string // name of this node, which no other one has; "": made at the first start
+
 	LineAddr       string // "" closes a port
 	GateAddr       string
 	GateWorkerAddr string
@@ -128,7 +132,7 @@ func DefaultOptions() Options {
 
 // Validate returns an error that names the first option that cannot be.
 func (o *Options) Validate() error {
-	for _, check := range []func() error{o.checkAddrs, o.checkBus, o.checkTLS, o.checkSecrets, o.checkOrigins, o.checkGames, o.checkMail, o.checkRest} {
+	for _, check := range []func() error{o.checkAddrs, o.checkBus, o.checkStore, o.checkTLS, o.checkSecrets, o.checkOrigins, o.checkGames, o.checkMail, o.checkRest} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -119,6 +119,9 @@ func TestValidate(t *testing.T) {
 		"limit-games":    func(o *Options) { o.Games.GridSide = 0 },
 		"games-memory":   func(o *Options) { o.GamesMemory = 0 },
 		"game-workers":   func(o *Options) { o.GameWorkers = -1 },
+		"store":          func(o *Options) { o.Store = "nats://localhost" },
+		"store: must be": func(o *Options) { o.Bus, o.Store = "redis://localhost", "redis://localhost" },
+		"node":           func(o *Options) { o.Node = "a.b" },
 		"limit-":         func(o *Options) { o.Limits.LineBytes = 1 },
 	} {
 		o := DefaultOptions()
@@ -133,7 +136,7 @@ func TestValidate(t *testing.T) {
 func TestSettingsRoundTrip(t *testing.T) {
 	o := DefaultOptions()
 	o.Secret, o.InternalToken, o.SMTPPassword = "a secret that nobody sees", "another", "a third"
-	o.BusPassword, o.RegistryPassword = "a fourth", "a fifth"
+	o.BusPassword, o.RegistryPassword, o.StorePassword = "a fourth", "a fifth", "a sixth"
 	values := o.Values()
 	for _, s := range Settings() {
 		value, known := values[s.Name]
