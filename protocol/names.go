@@ -151,5 +151,8 @@ func ChatSubject(world, family string) string {
 // UserSubject returns the bus subject whose messages reach every connection of an account ("user.<uid>").
 func UserSubject(uid string) string { return "user." + uid }
 
+// PresenceToken is the first token of presence subjects. Each node tells its own clients, so they are not shared by nodes.
+const PresenceToken = "presence"
+
 // PresenceSubject returns the bus subject of who comes and goes in a world ("presence.<world>").
-func PresenceSubject(world string) string { return "presence." + world }
+func PresenceSubject(world string) string { return PresenceToken + "." + world }

@@ -125,7 +125,7 @@ func TestForgottenPassword(t *testing.T) {
 	p := r.connect()
 	p.must("/user/forgotPassword", `{"usernameOrEmail":"alfred@example.com"}`, nil)
 	var code string
-	for deadline := time.Now().Add(5 * time.Second); code == "" && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); code == "" && time.Now().Before(deadline); {
 		for _, e := range r.emails() {
 			if e.Template == EmailForgot {
 				code = e.Code

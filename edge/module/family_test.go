@@ -162,7 +162,7 @@ func (r *rig) otherNode() *peer {
 // until waits for a condition that no push tells of.
 func (p *peer) until(ok func() bool) {
 	p.rig.t.Helper()
-	limit, tick := time.After(5*time.Second), time.NewTicker(time.Millisecond)
+	limit, tick := time.After(patience), time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {

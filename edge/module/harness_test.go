@@ -23,7 +23,7 @@ type rig struct {
 	table *Table
 	store *memory.Store
 	reg   *memory.Registry
-	bus   *memory.Bus
+	bus   broker.Bus
 	games *game.Host
 	post  *post.Office
 
@@ -248,7 +248,7 @@ func (p *peer) closeCode() protocol.CloseCode {
 // await waits until a push satisfies the condition, and returns all pushes so far.
 func (p *peer) await(what string, ok func(got []string) bool) []string {
 	p.rig.t.Helper()
-	limit := time.After(5 * time.Second)
+	limit := time.After(patience)
 	for {
 		p.mu.Lock()
 		got := slices.Clone(p.got)
@@ -284,7 +284,7 @@ func (r *rig) do(c *Call) Reply {
 			r.t.Fatalf("%s: content %q is not JSON", c.Route, reply.Content)
 		}
 		return reply
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		r.t.Fatalf("%s: no reply", c.Route)
 		return Reply{}
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"gosper/broker"
+	"gosper/broker/memory"
 	"gosper/protocol"
 )
 
@@ -14,13 +16,17 @@ import (
 func (r *rig) another() *rig {
 	r.t.Helper()
 	o := r.table.tools.options
-	table, err := New(Config{Options: o, Store: r.store, Registry: r.reg, Bus: r.bus, Games: r.games, Post: r.post, Secret: []byte("0123456789abcdef"),
+	bus := broker.Split{Shared: r.bus, Own: memory.NewBus(memory.BusOptions{}), Token: protocol.PresenceToken}
+	table, err := New(Config{Options: o, Store: r.store, Registry: r.reg, Bus: bus, Games: r.games, Post: r.post, Secret: []byte("0123456789abcdef"),
 		Together: true, Log: slog.New(slog.DiscardHandler), Now: r.clock})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.t.Cleanup(table.Close)
-	return &rig{t: r.t, table: table, store: r.store, reg: r.reg, bus: r.bus, games: r.games, post: r.post, now: r.now, ids: r.ids + 1000}
+	r.t.Cleanup(func() {
+		table.Close()
+		bus.Own.Close()
+	})
+	return &rig{t: r.t, table: table, store: r.store, reg: r.reg, bus: bus, games: r.games, post: r.post, now: r.now, ids: r.ids + 1000}
 }
 
 // people is what /chat/presence says.
@@ -82,12 +88,37 @@ func TestPresenceOfNodes(t *testing.T) {
 	soon(t, "Ben has gone", func() bool { return people(ann) == "1 [Ann]" })
 }
 
+// Goal: who has heard that somebody came finds the name in the next answer, and who heard that somebody went does not.
+// Method: names come and go at one node; a page at another asks in the instant of each push.
+func TestPresenceIsNeverBehind(t *testing.T) {
+	base := newRig(t, nil)
+	a, b := base.another(), base.another()
+	ann := a.play("0", "Ann", "")
+	ann.must("/chat/presence", `{"watch":true}`, nil)
+	for n := range 50 {
+		name := fmt.Sprintf("Ben%d", n)
+		guest := b.play("0", name, "")
+		ann.await(name+" joins", func(got []string) bool { return strings.Contains(strings.Join(got, "\n"), name+`"],"count":2`) })
+		if got := people(ann); got != "2 [Ann "+name+"]" {
+			t.Fatalf("after %s was told: %s", name, got)
+		}
+		guest.hangUp()
+		ann.await(name+" leaves", func(got []string) bool { return strings.Contains(strings.Join(got, "\n"), `"left":["`+name+`"],"count":1`) })
+		if got := people(ann); got != "1 [Ann]" {
+			t.Fatalf("after %s was told to be gone: %s", name, got)
+		}
+	}
+}
+
+// patience bounds the wait for a condition. It only costs time when a test fails.
+const patience = 30 * time.Second
+
 // soon polls until ok.
 func soon(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(5 * time.Second); !ok(); <-tick.C {
+	for end := time.Now().Add(patience); !ok(); <-tick.C {
 		if time.Now().After(end) {
 			t.Fatal("waited in vain: ", what)
 		}

@@ -1,7 +1,6 @@
 package module
 
 import (
-	"encoding/json"
 	"slices"
 	"sync"
 	"time"
@@ -10,11 +9,14 @@ import (
 	"gosper/protocol"
 )
 
-// presence knows who is in which world, and tells the subscribers of a world's presence subject who came and went.
-// A name is present while at least one connection speaks as it. Changes are gathered for a moment and sent as one
-// push; a name that came and went within it is not mentioned.
+// presence knows who is in which world, and tells the subscribers of a world's presence subject on this node who came and
+// went, here and with other nodes. A name is present while at least one connection speaks as it. Changes are gathered for a
+// moment and sent as one push; a name that came and went within it is not mentioned.
+//
+// Each node tells its own clients, and only what it knows by then: a client that has heard of a name finds it in every
+// later answer.
 type presence struct {
-	bus   broker.Bus
+	bus   broker.Bus // keeps presence subjects on this node
 	batch time.Duration
 	names int // above so many names a push tells the count only
 
@@ -23,6 +25,8 @@ type presence struct {
 	sessions map[uint64]place
 	worlds   map[string]*world
 	nodes    *neighbours // nil: this node is alone
+	out      []telling   // not yet published, in the order in which they became true
+	sending  bool        // somebody publishes what is in out
 }
 
 // place is where a session is.
@@ -32,7 +36,16 @@ type place struct{ world, name string }
 type world struct {
 	members map[string]int       // name -> connections, of this node
 	others  map[string]neighbour // by node
+	due     bool                 // tell will be called
 	told    map[string]bool      // names that changed since the last push -> whether they were present before
+	crowd   bool                 // some changed since whose names another node does not tell
+	news    bool                 // members changed since: other nodes are to be told
+}
+
+// telling is a message on its way out.
+type telling struct {
+	subject string
+	data    []byte
 }
 
 // presencePush is the content of a push on a presence subject.
@@ -85,7 +98,7 @@ func (p *presence) change(at place, by int) {
 		w = &world{members: make(map[string]int)}
 		p.worlds[at.world] = w
 	}
-	before := w.members[at.name]
+	was, before := w.present(at.name), w.members[at.name]
 	if after := before + by; after > 0 {
 		w.members[at.name] = after
 	} else {
@@ -94,12 +107,26 @@ func (p *presence) change(at place, by int) {
 	if (before > 0) == (before+by > 0) || p.closed {
 		return
 	}
+	w.news = true
+	w.changed(at.name, was)
+	p.plan(at.world, w)
+}
+
+// changed notes a name whose presence may be another than at the last push. The caller holds mu.
+func (w *world) changed(name string, before bool) {
 	if w.told == nil {
 		w.told = make(map[string]bool)
-		time.AfterFunc(p.gather(w), func() { p.tell(at.world) })
 	}
-	if _, noted := w.told[at.name]; !noted {
-		w.told[at.name] = before > 0
+	if _, noted := w.told[name]; !noted {
+		w.told[name] = before
+	}
+}
+
+// plan has the changes of a world told in a moment. The caller holds mu.
+func (p *presence) plan(name string, w *world) {
+	if !w.due {
+		w.due = true
+		time.AfterFunc(p.gather(w), func() { p.tell(name) })
 	}
 }
 
@@ -124,39 +151,50 @@ func (p *presence) tell(name string) {
 	if !crowded {
 		push.Joined, push.Left = w.changes()
 	}
-	changed := len(push.Joined)+len(push.Left) > 0 || crowded
-	here := nodeNotice{Worlds: []nodeWorld{p.here(name, w)}}
-	w.told = nil
+	if w.news {
+		p.toNodes(nodeNotice{Worlds: []nodeWorld{p.here(name, w)}})
+	}
+	if len(push.Joined)+len(push.Left) > 0 || crowded || w.crowd {
+		p.toClients(&push)
+	}
+	w.due, w.told, w.crowd, w.news = false, nil, false, false
 	p.tidy(name, w)
-	closed := p.closed
 	p.mu.Unlock()
-	if closed {
+	p.send()
+}
+
+// toClients is to bring a change to those who follow the world's presence on this node, with the next send. The caller
+// holds mu.
+func (p *presence) toClients(push *presencePush) {
+	if p.closed {
 		return
 	}
-	p.send(here)
-	if changed {
-		p.push(&push)
-	}
+	p.out = append(p.out, telling{protocol.PresenceSubject(push.World), protocol.AppendPush(nil, "/chat/presence", encoded(push))})
 }
 
-// push sends a change to those who follow the world's presence.
-func (p *presence) push(push *presencePush) {
-	name := push.World
-	content, err := json.Marshal(push)
-	if err != nil {
-		return // strings and a number always encode
+// send publishes what waits, in its order, unless somebody is at it. The caller does not hold mu.
+func (p *presence) send() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sending {
+		return
 	}
-	p.bus.Publish(protocol.PresenceSubject(name), protocol.AppendPush(nil, "/chat/presence", content), broker.Keep{}, nil)
+	for p.sending = true; len(p.out) > 0; {
+		out := p.out
+		p.out = nil
+		p.mu.Unlock()
+		for _, one := range out {
+			p.bus.Publish(one.subject, one.data, broker.Keep{}, nil)
+		}
+		p.mu.Lock()
+	}
+	p.sending = false
 }
 
-// changes sorts the noted names into those that came and those that went. A name that is with another node too has done
-// neither.
+// changes sorts the noted names into those that came and those that went.
 func (w *world) changes() (joined, left []string) {
 	for name, before := range w.told {
-		if w.elsewhere(name) {
-			continue
-		}
-		switch now := w.members[name] > 0; {
+		switch now := w.present(name); {
 		case now && !before:
 			joined = append(joined, name)
 		case !now && before:
@@ -193,17 +231,19 @@ func (p *presence) count() int {
 	return len(p.worlds)
 }
 
-// close stops pushes.
+// close stops pushes, and tells other nodes that this one ends.
 func (p *presence) close() {
 	p.mu.Lock()
 	first := !p.closed
 	p.closed = true
 	n := p.nodes
-	p.mu.Unlock()
 	if n == nil || !first {
+		p.mu.Unlock()
 		return
 	}
+	p.addressed(nodeNotice{Bye: true})
+	p.mu.Unlock()
 	n.timer.Stop()
 	n.end()
-	p.send(nodeNotice{Bye: true})
+	p.send()
 }

@@ -2,7 +2,6 @@ package module
 
 import (
 	"encoding/json"
-	"slices"
 	"time"
 
 	"gosper/broker"
@@ -71,9 +70,9 @@ func (p *presence) meet(origin string) error {
 // greet asks the others who is with them, and tells who is here.
 func (p *presence) greet() {
 	p.mu.Lock()
-	notice := nodeNotice{Hello: true, All: true, Worlds: p.allHere()}
+	p.toNodes(nodeNotice{Hello: true, All: true, Worlds: p.allHere()})
 	p.mu.Unlock()
-	p.send(notice)
+	p.send()
 }
 
 // repeat tells everything again, and forgets nodes that were silent for too long.
@@ -83,19 +82,15 @@ func (p *presence) repeat() {
 		p.mu.Unlock()
 		return
 	}
-	notice := nodeNotice{All: true, Worlds: p.allHere()}
-	var pushes []presencePush
+	p.toNodes(nodeNotice{All: true, Worlds: p.allHere()})
 	for origin, at := range p.nodes.heard {
 		if time.Since(at) > nodeSilence {
-			pushes = append(pushes, p.forget(origin)...)
+			p.forget(origin)
 		}
 	}
 	p.nodes.timer.Reset(nodeRepeat)
 	p.mu.Unlock()
-	p.send(notice)
-	for i := range pushes {
-		p.push(&pushes[i])
-	}
+	p.send()
 }
 
 // allHere lists the worlds with members on this node. The caller holds mu.
@@ -119,16 +114,17 @@ func (p *presence) here(name string, w *world) nodeWorld {
 	return told
 }
 
-// send tells the other nodes, if there may be any.
-func (p *presence) send(notice nodeNotice) {
-	p.mu.Lock()
-	n := p.nodes
-	p.mu.Unlock()
-	if n == nil {
-		return
+// toNodes is to tell the other nodes, if there may be any, with the next send. The caller holds mu.
+func (p *presence) toNodes(notice nodeNotice) {
+	if p.nodes != nil && !p.closed {
+		p.addressed(notice)
 	}
-	notice.Origin = n.origin
-	p.bus.Publish(nodesPattern, protocol.AppendPush(nil, nodesRoute, encoded(notice)), broker.Keep{}, nil)
+}
+
+// addressed is toNodes also while this node ends.
+func (p *presence) addressed(notice nodeNotice) {
+	notice.Origin = p.nodes.origin
+	p.out = append(p.out, telling{nodesPattern, protocol.AppendPush(nil, nodesRoute, encoded(notice))})
 }
 
 // hear takes a telling of another node. It does not block.
@@ -143,48 +139,52 @@ func (p *presence) hear(m *broker.Message) {
 		p.mu.Unlock()
 		return
 	}
-	var pushes []presencePush
 	if notice.Bye {
-		pushes = p.forget(notice.Origin)
+		p.forget(notice.Origin)
 	} else {
 		p.nodes.heard[notice.Origin] = time.Now()
-		if notice.All {
-			p.forgetWorlds(notice.Origin)
-		}
 		for _, told := range notice.Worlds {
 			p.note(notice.Origin, told)
 		}
+		if notice.All {
+			p.forgetWorlds(notice.Origin, notice.Worlds)
+		}
 	}
-	answer := nodeNotice{All: true}
 	if notice.Hello {
-		answer.Worlds = p.allHere()
+		p.toNodes(nodeNotice{All: true, Worlds: p.allHere()})
 	}
 	p.mu.Unlock()
-	if notice.Hello {
-		p.send(answer)
-	}
-	for i := range pushes {
-		p.push(&pushes[i])
-	}
+	p.send()
 }
 
-// note keeps what a node told of a world. The caller holds mu.
+// note keeps what a node told of a world, and has the clients here told of what that changes. The caller holds mu.
 func (p *presence) note(origin string, told nodeWorld) {
 	w := p.worlds[told.World]
-	if told.Count == 0 {
-		if w != nil {
-			delete(w.others, origin)
-			p.tidy(told.World, w)
-		}
-		return
-	}
 	if w == nil {
+		if told.Count == 0 {
+			return
+		}
 		w = &world{members: make(map[string]int)}
 		p.worlds[told.World] = w
 	}
-	if w.others == nil {
-		w.others = make(map[string]neighbour)
+	before, there := w.others[origin], told.neighbour()
+	changed := w.differ(before, there)
+	switch {
+	case told.Count == 0:
+		delete(w.others, origin)
+	case w.others == nil:
+		w.others = map[string]neighbour{origin: there}
+	default:
+		w.others[origin] = there
 	}
+	if changed {
+		p.plan(told.World, w)
+	}
+	p.tidy(told.World, w)
+}
+
+// neighbour is what is kept of a telling.
+func (told *nodeWorld) neighbour() neighbour {
 	there := neighbour{count: told.Count}
 	if len(told.Names) == told.Count {
 		there.names = make(map[string]bool, told.Count)
@@ -192,50 +192,51 @@ func (p *presence) note(origin string, told nodeWorld) {
 			there.names[name] = true
 		}
 	}
-	w.others[origin] = there
+	return there
 }
 
-// forgetWorlds forgets what a node told before it tells everything. The caller holds mu.
-func (p *presence) forgetWorlds(origin string) {
-	for name, w := range p.worlds {
-		delete(w.others, origin)
-		p.tidy(name, w)
-	}
-}
-
-// forget takes a node out, and returns what is to be told of it: one of the nodes that are left does. The caller holds
-// mu.
-func (p *presence) forget(origin string) (pushes []presencePush) {
-	delete(p.nodes.heard, origin)
-	speaker := true // this node has the lowest name of those that are left
-	for other := range p.nodes.heard {
-		speaker = speaker && p.nodes.origin < other
-	}
-	for name, w := range p.worlds {
-		there, ok := w.others[origin]
-		if !ok {
-			continue
-		}
-		delete(w.others, origin)
-		push := presencePush{World: name}
-		for member := range there.names {
-			if !w.present(member) {
-				push.Left = append(push.Left, member)
+// differ notes what a node's new telling changes, and says whether that is anything. It is called before the change. The
+// caller holds mu.
+func (w *world) differ(before, after neighbour) bool {
+	changed := false
+	note := func(names, other map[string]bool) {
+		for name := range names {
+			if !other[name] {
+				w.changed(name, w.present(name))
+				changed = true
 			}
 		}
-		slices.Sort(push.Left)
-		push.Count = w.count()
-		p.tidy(name, w)
-		if speaker && (len(push.Left) > 0 || there.names == nil) {
-			pushes = append(pushes, push)
+	}
+	note(before.names, after.names)
+	note(after.names, before.names)
+	if before.count != after.count && !changed {
+		w.crowd, changed = true, true
+	}
+	return changed
+}
+
+// forgetWorlds forgets what a node told of worlds that it did not name when it told everything. The caller holds mu.
+func (p *presence) forgetWorlds(origin string, told []nodeWorld) {
+	named := make(map[string]bool, len(told))
+	for i := range told {
+		named[told[i].World] = true
+	}
+	for name, w := range p.worlds {
+		if _, known := w.others[origin]; known && !named[name] {
+			p.note(origin, nodeWorld{World: name})
 		}
 	}
-	return pushes
+}
+
+// forget takes a node out. The caller holds mu.
+func (p *presence) forget(origin string) {
+	delete(p.nodes.heard, origin)
+	p.forgetWorlds(origin, nil)
 }
 
 // tidy forgets a world that nobody is in. The caller holds mu.
 func (p *presence) tidy(name string, w *world) {
-	if len(w.members) == 0 && len(w.others) == 0 && w.told == nil {
+	if len(w.members) == 0 && len(w.others) == 0 && !w.due {
 		delete(p.worlds, name)
 	}
 }

@@ -7,8 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"gosper/broker"
 	"gosper/broker/nats"
 	"gosper/broker/redis"
+	"gosper/protocol"
 )
 
 // shared is an engine that nodes share.
@@ -33,6 +35,7 @@ func (n *Node) openBus(ctx context.Context) error {
 		}
 	}
 	if n.shared != nil {
+		n.bus = broker.Split{Shared: n.bus, Own: n.db.Bus(), Token: protocol.PresenceToken}
 		n.log.Info("the node is one of many", "took", time.Since(begin))
 	}
 	return nil
