@@ -56,7 +56,8 @@ type asks struct {
 	mu      sync.Mutex
 	waiting map[string]chan reply // own questions
 	taken   map[string]*taken     // questions of others
-	work    sync.WaitGroup        // answers in the making
+	closed  bool
+	work    sync.WaitGroup // answers in the making
 }
 
 // taken is a question that was heard.
