@@ -149,7 +149,7 @@ func (s *Seat) take(h holder, revision uint64) bool {
 func (s *Seat) lead(term uint64, begin time.Time) {
 	s.log.Info("this node leads", "term", term)
 	ctx, cancel := context.WithCancel(s.ctx)
-	end := time.AfterFunc(time.Until(begin.Add(s.o.Lease)), cancel)
+	end := time.AfterFunc(time.Until(begin.Add(s.mine())), cancel)
 	var act sync.WaitGroup
 	s.leading.Store(true)
 	act.Go(func() {
@@ -164,7 +164,7 @@ func (s *Seat) lead(term uint64, begin time.Time) {
 		}
 		tick.Stop()
 		if begin := time.Now(); ctx.Err() == nil && s.renew(term) {
-			end.Reset(time.Until(begin.Add(s.o.Lease)))
+			end.Reset(time.Until(begin.Add(s.mine())))
 		}
 	}
 	end.Stop()
@@ -176,6 +176,9 @@ func (s *Seat) lead(term uint64, begin time.Time) {
 	}
 	s.log.Warn("this node has lost the lead", "term", term)
 }
+
+// mine is how long the leader believes a write of its own: less than others do, so that it has stopped when they begin.
+func (s *Seat) mine() time.Duration { return s.o.Lease * 5 / 6 }
 
 // renew writes the record again. After an error whose outcome is not known the record tells whether this node leads still.
 func (s *Seat) renew(term uint64) bool {
