@@ -35,6 +35,8 @@ var gameStatuses = []struct {
 	{game.ErrHistory, protocol.StatusRange},
 	{game.ErrBusy, protocol.StatusBusy},
 	{game.ErrClosed, protocol.StatusBusy},
+	{game.ErrMoved, protocol.StatusBusy},
+	{game.ErrAway, protocol.StatusBusy},
 	{game.ErrUnavailable, protocol.StatusNotStored},
 	{grid.ErrOutside, protocol.StatusRange},
 	{grid.ErrOccupied, protocol.StatusInvalid},

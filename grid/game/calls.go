@@ -171,6 +171,7 @@ type Settings struct {
 	Name       *string
 	Interval   *time.Duration
 	Persistent *bool
+	Relaxed    *bool
 }
 
 // Configure changes the settings of the game. Only for the owner. Errors also: ErrInvalid.
@@ -180,7 +181,7 @@ func (g *Game) Configure(ctx context.Context, owner string, s Settings) error {
 		if err != nil {
 			return event{}, err
 		}
-		e := event{kind: evConfigure, by: by, title: m.name, interval: m.interval, persistent: m.persistent}
+		e := event{kind: evConfigure, by: by, title: m.name, interval: m.interval, persistent: m.persistent, relaxed: m.relaxed}
 		if s.Name != nil {
 			e.title = *s.Name
 		}
@@ -189,6 +190,9 @@ func (g *Game) Configure(ctx context.Context, owner string, s Settings) error {
 		}
 		if s.Persistent != nil {
 			e.persistent = *s.Persistent
+		}
+		if s.Relaxed != nil {
+			e.relaxed = *s.Relaxed
 		}
 		return e, checkSettings(e.title, e.interval, &g.host.limits)
 	})

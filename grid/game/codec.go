@@ -73,6 +73,23 @@ func (r *reader) byte() byte {
 
 func (r *reader) bool() bool { return r.byte() != 0 }
 
+// appendKeep writes how a game is kept: bit 0 that it is persistent, bit 1 that its durability is relaxed.
+func appendKeep(dst []byte, persistent, relaxed bool) []byte {
+	var b byte
+	if persistent {
+		b = 1
+	}
+	if relaxed {
+		b |= 2
+	}
+	return append(dst, b)
+}
+
+func (r *reader) keep() (persistent, relaxed bool) {
+	b := r.byte()
+	return b&1 != 0, b&2 != 0
+}
+
 // bytes reads bytes behind their length; they alias the input.
 func (r *reader) bytes() []byte {
 	n := r.uint()

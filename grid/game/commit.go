@@ -88,15 +88,24 @@ func (g *Game) batch(now time.Time) {
 	if len(requests) == 0 {
 		return
 	}
-	if g.lost > 0 || g.broken {
+	if g.broken || g.lost > 0 && !g.relaxed() {
 		g.refuseBatch(requests)
+		return
+	}
+	drawing := requests[0].cost > 0
+	atOnce := drawing && g.relaxed()
+	if !atOnce && (g.host.away.Load() || g.lost > 0) {
+		g.refuseBatch(requests)
+		return
+	}
+	if !atOnce && g.waitsForTail(requests) {
 		return
 	}
 	c := &commit{number: g.m.next, generation: g.m.generation, started: now, deadline: now.Add(g.host.limits.CommitWait)}
 	var body []byte
 	cost, taken := 0, 0
 	for _, r := range requests {
-		if taken > 0 && (len(body) > batchBytes || cost > batchCost) {
+		if taken > 0 && (len(body) > batchBytes || cost > batchCost || g.relaxed() && r.cost > 0 != drawing) {
 			break
 		}
 		taken++
@@ -111,8 +120,16 @@ func (g *Game) batch(now time.Time) {
 		c.requests, c.events = append(c.requests, r), append(c.events, e)
 	}
 	g.putBack(requests[taken:])
-	if len(c.requests) > 0 {
-		g.append(c, body)
+	if len(c.requests) == 0 {
+		return
+	}
+	data := appendEntryHead(make([]byte, 0, len(body)+32), c.number, c.generation, c.started.UnixMilli(), len(c.events))
+	data = append(data, body...)
+	c.size = len(data)
+	if atOnce {
+		g.applyNow(c, data)
+	} else {
+		g.append(c, data)
 	}
 }
 
@@ -140,8 +157,11 @@ func (g *Game) settle(r *request) {
 // refuseBatch answers requests while the game cannot write.
 func (g *Game) refuseBatch(requests []*request) {
 	err := fmt.Errorf("%w: the log does not answer", ErrBusy)
-	if g.broken {
+	switch {
+	case g.broken:
 		err = ErrFault
+	case g.host.away.Load() || g.tail.failed:
+		err = ErrAway
 	}
 	for _, r := range requests {
 		r.done(result{err: err})
@@ -150,12 +170,9 @@ func (g *Game) refuseBatch(requests []*request) {
 }
 
 // append hands a batch to the log.
-func (g *Game) append(c *commit, body []byte) {
+func (g *Game) append(c *commit, data []byte) {
 	g.inflight = c
-	data := appendEntryHead(make([]byte, 0, len(body)+32), c.number, c.generation, c.started.UnixMilli(), len(c.events))
-	data = append(data, body...)
-	c.size = len(data)
-	g.host.storage.Append(g.id.logName(), g.host.token, [][]byte{data}, func(first uint64, err error) {
+	g.host.storage.Append(g.id.logName(), g.own.token, [][]byte{data}, func(first uint64, err error) {
 		g.wrote(first, err)
 		g.post(func() { g.committed(c, err) })
 	})
@@ -219,8 +236,20 @@ func (g *Game) fail(c *commit, err error) {
 		g.settle(r)
 	}
 	c.answer(result{err: fmt.Errorf("nothing was done: %w", err)})
+	g.fencedNow(err)
+}
+
+// fencedNow lets go of the game when an error of the log says that another node has it. Called by the worker that has it.
+func (g *Game) fencedNow(err error) {
 	if errors.Is(err, broker.ErrFenced) {
 		g.host.unload(g, err)
+	}
+}
+
+// fenced is fencedNow for any goroutine.
+func (g *Game) fenced(err error) {
+	if errors.Is(err, broker.ErrFenced) {
+		g.post(func() { g.fencedNow(err) })
 	}
 }
 
@@ -295,7 +324,7 @@ func (g *Game) changed(before *Info) {
 	if before.State == Running && now.State != Running {
 		g.sendMarks()
 	}
-	if before.State != now.State || before.Interval != now.Interval || before.Name != now.Name || before.Persistent != now.Persistent ||
+	if before.State != now.State || before.Interval != now.Interval || before.Name != now.Name || before.Persistent != now.Persistent || before.Relaxed != now.Relaxed ||
 		before.Epoch != now.Epoch || before.Fault != now.Fault {
 		g.notice(NoticeState, "")
 	}
@@ -327,19 +356,22 @@ func (g *Game) mark(now time.Time, done func(error)) {
 		}
 		return
 	}
-	g.marked, g.marking = now, true
+	g.marked = now
 	data := appendEntryHead(make([]byte, 0, 24), g.m.next, g.m.generation, now.UnixMilli(), 0)
 	g.history.bytes += len(data)
-	g.host.storage.Append(g.id.logName(), g.host.token, [][]byte{data}, func(first uint64, err error) {
+	if len(g.tail.list) > 0 {
+		g.markLater(data, done)
+		return
+	}
+	g.marking = true
+	g.host.storage.Append(g.id.logName(), g.own.token, [][]byte{data}, func(first uint64, err error) {
 		g.wrote(first, err)
 		g.post(func() {
 			g.marking = false
 			if err != nil {
 				countFailure(err)
 			}
-			if errors.Is(err, broker.ErrFenced) {
-				g.host.unload(g, err)
-			}
+			g.fencedNow(err)
 			if done != nil {
 				done(err)
 			}

@@ -22,6 +22,7 @@ type CreateRequest struct {
 	Grids      []GridSpec
 	Interval   time.Duration // 0 means DefaultInterval
 	Persistent bool
+	Relaxed    bool // durability: edits are answered before they are durable, and taken while the log is away
 }
 
 // DefaultInterval is the time between two generations of a game that does not say.
@@ -83,6 +84,9 @@ func (h *Host) Create(ctx context.Context, r CreateRequest) (*Game, error) {
 	if err := r.check(&h.limits); err != nil {
 		return nil, err
 	}
+	if h.away.Load() {
+		return nil, ErrAway
+	}
 	if err := h.reserve(r.User); err != nil {
 		return nil, err
 	}
@@ -100,7 +104,7 @@ func (h *Host) Create(ctx context.Context, r CreateRequest) (*Game, error) {
 	now := time.Now()
 	e := event{
 		kind: evCreate, title: r.Name, user: r.User, name: r.UserName, colour: r.Colour, grids: r.Grids, interval: r.Interval,
-		persistent: r.Persistent, created: now.UnixMilli(), epoch: h.newEpoch(0),
+		persistent: r.Persistent, relaxed: r.Relaxed, created: now.UnixMilli(), epoch: h.newEpoch(0),
 	}
 	m.start(&e)
 	g, err := h.write(ctx, m, &e)
@@ -108,8 +112,7 @@ func (h *Host) Create(ctx context.Context, r CreateRequest) (*Game, error) {
 		m.release()
 		return nil, err
 	}
-	h.add(g)
-	return g, nil
+	return g, h.addAt(g, -1)
 }
 
 // reserve counts a game that is about to be made, or refuses it.
@@ -140,14 +143,22 @@ func (h *Host) reserve(user string) error {
 
 // write makes a new game durable: the record first, so that no log is ever without one.
 func (h *Host) write(ctx context.Context, m *machine, e *event) (*Game, error) {
-	value, err := json.Marshal(record{Name: e.title, Owner: e.user, Created: time.UnixMilli(e.created)})
+	own := h.alone()
+	first := Record{Name: e.title, Owner: e.user, Created: time.UnixMilli(e.created)}
+	if first.Node = h.node; h.node != "" {
+		first.Token, own.token = 1, 1
+	}
+	value, err := json.Marshal(first)
 	if err != nil {
 		return nil, err
 	}
 	id := newID()
 	for {
-		_, err := h.store.Create(ctx, id.recordKey(), value)
+		revision, err := h.store.Create(ctx, id.recordKey(), value)
 		if err == nil {
+			if h.node != "" {
+				own.revision = revision
+			}
 			break
 		}
 		if !errors.Is(err, broker.ErrExists) {
@@ -155,19 +166,26 @@ func (h *Host) write(ctx context.Context, m *machine, e *event) (*Game, error) {
 		}
 		id = newID()
 	}
-	first := entry{time: e.created, events: []event{*e}}
-	type written struct {
-		seq uint64
-		err error
+	begin := entry{time: e.created, events: []event{*e}}
+	data := begin.append(nil)
+	seq, err := h.appendWait(id, own.token, data) // leaving early would leave a game that nobody knows
+	if err == nil && h.node != "" {
+		err = h.stillOwns(ctx, id, own)
 	}
-	answer := make(chan written, 1)
-	data := first.append(nil)
-	h.storage.Append(id.logName(), h.token, [][]byte{data}, func(seq uint64, err error) { answer <- written{seq, err} })
-	w := <-answer // the log bounds how long this takes; leaving early would leave a game that nobody knows
-	if w.err != nil {
-		h.forget(context.WithoutCancel(ctx), id)
-		return nil, w.err
+	if err != nil {
+		h.forget(context.WithoutCancel(ctx), id, own.revision)
+		return nil, err
 	}
 	m.next = 1
-	return newGame(h, id, &loaded{m: m, next: w.seq + 1, history: history{whole: true, bytes: len(data)}}), nil
+	return newGame(h, id, own, &loaded{m: m, next: seq + 1, history: history{whole: true, bytes: len(data)}}), nil
+}
+
+// stillOwns looks whether the record of a new game is as it was written. Another node that took this one for dead meanwhile
+// has dropped the log, and with it the fence.
+func (h *Host) stillOwns(ctx context.Context, id ID, own ownership) error {
+	stored, err := h.store.Get(ctx, id.recordKey())
+	if err == nil && stored.Revision != own.revision {
+		err = broker.ErrFenced
+	}
+	return err
 }

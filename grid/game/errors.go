@@ -27,6 +27,8 @@ var (
 	ErrFault       = errors.New("the game was paused by an internal error: start it to reload it from its log")
 	ErrUnavailable = errors.New("the game could not be loaded from its log")
 	ErrGone        = errors.New("the game has ended")
+	ErrMoved       = errors.New("another node runs the game now: try again")
+	ErrAway        = errors.New("the store of the games cannot be reached: nothing was done, the game goes on without edits; try again in a moment")
 	ErrClosed      = errors.New("the node is going down: the game comes back with it")
 	ErrHistory     = errors.New("that generation is not kept any more, or not reached yet")
 )

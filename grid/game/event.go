@@ -38,6 +38,7 @@ type event struct {
 	state      State
 	interval   time.Duration
 	persistent bool
+	relaxed    bool  // create, configure: durability
 	created    int64 // unix milliseconds
 	grids      []GridSpec
 	grid       int
@@ -88,7 +89,7 @@ func (e *event) appendUser(dst []byte) []byte {
 func (e *event) appendConfigure(dst []byte) []byte {
 	dst = appendText(dst, e.title)
 	dst = binary.AppendUvarint(dst, uint64(e.interval))
-	return appendBool(dst, e.persistent)
+	return appendKeep(dst, e.persistent, e.relaxed)
 }
 
 func (r *reader) event() event {
@@ -138,7 +139,7 @@ func (r *reader) user(e *event) {
 func (r *reader) configure(e *event) {
 	e.title = r.text()
 	e.interval = time.Duration(r.upTo(1 << 62))
-	e.persistent = r.bool()
+	e.persistent, e.relaxed = r.keep()
 }
 
 func appendSpecs(dst []byte, specs []GridSpec) []byte {

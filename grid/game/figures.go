@@ -20,7 +20,7 @@ func (g *Game) look(ctx context.Context, f func() error) error {
 	g.post(func() {
 		switch {
 		case g.over:
-			answer <- ErrGone
+			answer <- g.why()
 		case g.broken:
 			answer <- ErrFault
 		default:
@@ -35,6 +35,13 @@ func (g *Game) look(ctx context.Context, f func() error) error {
 	}
 }
 
+// why is the reason for which the game takes no requests any more.
+func (g *Game) why() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.closed
+}
+
 // whenQuiet runs f on the worker when no edits are on their way to the log, or with an error when that will not be.
 func (g *Game) whenQuiet(f func(error)) error {
 	g.mu.Lock()
@@ -47,7 +54,7 @@ func (g *Game) whenQuiet(f func(error)) error {
 	g.post(func() {
 		switch {
 		case g.over:
-			f(ErrGone)
+			f(g.why())
 		case g.broken:
 			f(ErrFault)
 		default:
@@ -60,7 +67,7 @@ func (g *Game) whenQuiet(f func(error)) error {
 // shut makes the game refuse everything, notes its generation when nothing is under way, and calls done.
 func (g *Game) shut(done func()) {
 	g.post(func() {
-		g.closing = true
+		g.closing, g.closeBy = true, time.Now().Add(g.host.limits.CommitWait)
 		g.refuseAll(ErrClosed)
 		if g.over || g.broken {
 			done()

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gosper/broker"
 )
 
 // Game is one game of a Host. Its methods may be called from any goroutine; those that take a context wait for the log.
@@ -19,6 +21,7 @@ type Game struct {
 	// Static after construction.
 	id   ID
 	host *Host
+	own  ownership
 
 	// Atomic.
 	info       atomic.Pointer[Info] // as of the last event; its Generation is that of then
@@ -49,6 +52,7 @@ type Game struct {
 	m        *machine
 	plans    []gridPlan
 	scratch  []byte
+	tail     tail          // of a game of relaxed durability
 	inflight *commit       // edits on their way to the log: no tick meanwhile
 	applying *commit       // its events are being applied: whom to answer after a panic
 	lost     int           // appends that were given up and are not answered yet
@@ -58,7 +62,9 @@ type Game struct {
 	quiet    []func(error) // what waits until nothing is on its way to the log
 	broken   bool          // m cannot be trusted after a panic
 	over     bool          // ended or unloaded: nothing is done any more
+	saved    []func()      // who waits for a snapshot
 	closing  bool          // the node goes down, as soon as nothing is under way
+	closeBy  time.Time     // when closing: it waits no longer for its tail
 	stopping bool          // the last mark is on its way: no more ticks
 	due      time.Time     // of the next tick, when running
 	marked   time.Time     // last mark or batch
@@ -67,10 +73,10 @@ type Game struct {
 }
 
 // newGame wraps a machine. The caller starts it.
-func newGame(h *Host, id ID, l *loaded) *Game {
+func newGame(h *Host, id ID, own ownership, l *loaded) *Game {
 	now := time.Now()
 	g := &Game{
-		id: id, host: h, m: l.m, seq: l.next, watches: map[Stream]*watch{}, seen: now, marked: now, history: l.history,
+		id: id, host: h, own: own, m: l.m, seq: l.next, watches: map[Stream]*watch{}, seen: now, marked: now, history: l.history,
 		rates: newRates(&h.limits, now),
 	}
 	if l.m != nil {
@@ -95,7 +101,7 @@ func (g *Game) publish() {
 	m := g.m
 	info := &Info{
 		ID: g.id, Name: m.name, Owner: m.users.ownerID(), Users: append([]User(nil), m.users.list...), Grids: m.specs,
-		Interval: m.interval, State: m.state, Persistent: m.persistent, Created: time.UnixMilli(m.created), Epoch: m.epoch,
+		Interval: m.interval, State: m.state, Persistent: m.persistent, Relaxed: m.relaxed, Created: time.UnixMilli(m.created), Epoch: m.epoch,
 		Generation: m.generation,
 	}
 	if g.broken {
@@ -207,14 +213,18 @@ func (g *Game) advance(now time.Time) {
 			g.abandon(c)
 		}
 	}
+	g.writeTail(now)
 	if g.inflight != nil {
 		return
+	}
+	if g.closing && len(g.tail.list) > 0 && !now.Before(g.closeBy) {
+		g.dropTail(errTail)
 	}
 	if !g.marking {
 		g.runQuiet(nil)
 	}
 	if len(g.holds) > 0 {
-		if !g.marking && g.lost == 0 && !g.history.saving {
+		if !g.marking && g.lost == 0 && !g.history.saving && len(g.tail.list) == 0 {
 			g.hold()
 		}
 		return
@@ -227,7 +237,7 @@ func (g *Game) advance(now time.Time) {
 
 // runQuiet runs what waited for a quiet moment: one after the other, while it stays quiet, or all with an error.
 func (g *Game) runQuiet(err error) {
-	for len(g.quiet) > 0 && (err != nil || g.inflight == nil && !g.marking) {
+	for len(g.quiet) > 0 && (err != nil || g.inflight == nil && !g.marking && len(g.tail.list) == 0) {
 		f := g.quiet[0]
 		g.quiet = g.quiet[1:]
 		f(err)
@@ -243,10 +253,26 @@ func (g *Game) wake() time.Time {
 		return time.Time{}
 	case g.inflight != nil:
 		return g.patience(g.inflight)
-	case g.ticking():
-		return g.due
 	}
-	return time.Time{}
+	var next time.Time
+	if g.ticking() && len(g.holds) == 0 {
+		next = g.due
+	}
+	if g.tail.failed {
+		next = earlier(next, g.tail.next)
+	}
+	if g.closing && len(g.tail.list) > 0 {
+		next = earlier(next, g.closeBy)
+	}
+	return next
+}
+
+// earlier is the earlier of two times; the zero time is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // patience is when a game stops waiting for the log: once a tick is due and has waited, or the node goes down. With
@@ -338,7 +364,11 @@ func (g *Game) finish(err error, end bool) {
 	g.over = true
 	if c := g.inflight; c != nil {
 		c.abandoned, g.inflight = true, nil
-		c.answer(result{err: err})
+		unknown := err
+		if errors.Is(err, ErrMoved) {
+			unknown = fmt.Errorf("%w: another node runs the game now", broker.ErrTimeout)
+		}
+		c.answer(result{err: unknown})
 	}
 	g.refuseAll(err)
 	g.mu.Lock()
@@ -357,6 +387,8 @@ func (g *Game) finish(err error, end bool) {
 	}
 	g.holds = nil
 	g.runQuiet(err)
+	g.runSaved()
+	g.dropTail(err)
 	memoryGauge.Add(-float64(memoryOf(g.m.specs)))
 	if g.info.Load().State == Running {
 		runningGauge.Dec()

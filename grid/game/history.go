@@ -95,10 +95,12 @@ func (g *Game) snapshotIfDue(spent time.Duration) {
 	h.saving = true
 	generations, bytes, work := h.generations, h.bytes, h.work
 	g.host.background(func(ctx context.Context) {
-		err := g.host.saveSnapshot(ctx, g.id, at, data, next.points[0].at, !next.whole)
+		err := g.host.saveSnapshot(ctx, g.id, g.own.token, at, data, next.points[0].at, !next.whole)
 		g.post(func() {
 			h.saving = false
+			g.runSaved()
 			if err != nil {
+				g.fencedNow(err)
 				h.generations -= generations / 2 // not at once again
 				return
 			}
@@ -107,12 +109,23 @@ func (g *Game) snapshotIfDue(spent time.Duration) {
 			h.bytes -= bytes
 			h.work -= work
 		})
-	}, func() { h.saving = false })
+	}, func() {
+		h.saving = false
+		g.runSaved()
+	})
+}
+
+// runSaved tells those who waited for a snapshot that there is one, or will be none.
+func (g *Game) runSaved() {
+	for _, f := range g.saved {
+		f()
+	}
+	g.saved = nil
 }
 
 // saveSnapshot writes a snapshot and drops what is older than the oldest place kept.
-func (h *Host) saveSnapshot(ctx context.Context, id ID, at uint64, data []byte, oldest uint64, trim bool) error {
-	err := h.storage.SaveSnapshot(ctx, id.logName(), h.token, at, data)
+func (h *Host) saveSnapshot(ctx context.Context, id ID, token, at uint64, data []byte, oldest uint64, trim bool) error {
+	err := h.storage.SaveSnapshot(ctx, id.logName(), token, at, data)
 	if err != nil {
 		snapshotFailures.Inc()
 		h.log.Warn("snapshot of a game was not saved; the game goes on", "game", id, "err", err)

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gosper/broker"
@@ -23,8 +24,13 @@ type Config struct {
 	Sink   Sink         // takes frames and notices; nil: nobody listens
 	// Workers is how many goroutines compute games. Default: one a processor.
 	Workers int
-	// Token is the fencing token of the node's lease on its games, 0 without one.
-	Token  uint64
+	// Token is the fencing token of the node's lease on its games, 0 without one. It is not looked at when there is a Node.
+	Token uint64
+	// Node is the name of this host among several that share Log and Store; no process has had it before. Such a host begins
+	// without games and has those that it makes or adopts (see Adopt). "": the host has all games of the store.
+	Node string
+	// Left is told of each game that goes on at another node. It is called by a worker and must not block. nil: nobody.
+	Left   func(ID)
 	Logger *slog.Logger // default slog.Default()
 }
 
@@ -37,6 +43,8 @@ type Host struct {
 	limits  Limits
 	sink    Sink
 	token   uint64
+	node    string
+	left    func(ID)
 	log     *slog.Logger
 	wheel   *wheel
 	queue   *runQueue
@@ -46,14 +54,18 @@ type Host struct {
 	cancel  context.CancelFunc // of ctx
 	others  sync.WaitGroup     // background work
 
+	away atomic.Bool // see Away
+
 	// Guarded by mu.
 	mu     sync.RWMutex
 	games  map[ID]*Game
 	making map[string]int // games being created, by user, for the limits
 	closed bool
+
+	adopting map[ID]bool // games that are being taken over
 }
 
-// NewHost loads all games of the store from their logs, each with the cells that its log tells and with a new epoch, and
+// NewHost starts a host. Without a Node it loads all games of the store from their logs, each with the cells that its log tells and with a new epoch, and
 // lets those run that ran. A game whose log cannot be played is left out, reported and counted; its log stays as it is.
 func NewHost(ctx context.Context, c Config) (*Host, error) {
 	if c.Log == nil || c.Store == nil {
@@ -68,6 +80,9 @@ func NewHost(ctx context.Context, c Config) (*Host, error) {
 	if c.Sink == nil {
 		c.Sink = nobodyListens{}
 	}
+	if c.Left == nil {
+		c.Left = func(ID) {}
+	}
 	if c.Workers <= 0 {
 		c.Workers = runtime.GOMAXPROCS(0)
 	}
@@ -75,15 +90,17 @@ func NewHost(ctx context.Context, c Config) (*Host, error) {
 		c.Logger = slog.Default()
 	}
 	h := &Host{
-		storage: c.Log, store: c.Store, budget: c.Budget, limits: c.Limits, sink: c.Sink, token: c.Token, log: c.Logger,
-		lookers: make(gate, 2), savers: make(gate, 2), games: map[ID]*Game{}, making: map[string]int{},
+		storage: c.Log, store: c.Store, budget: c.Budget, limits: c.Limits, sink: c.Sink, token: c.Token, node: c.Node, left: c.Left, log: c.Logger,
+		lookers: make(gate, 2), savers: make(gate, 2), games: map[ID]*Game{}, making: map[string]int{}, adopting: map[ID]bool{},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.queue = newRunQueue(c.Workers, (*Game).run)
 	h.wheel = newWheel((*Game).schedule)
-	if err := h.recover(ctx, c.Workers); err != nil {
-		h.stop()
-		return nil, err
+	if h.node == "" {
+		if err := h.recover(ctx, c.Workers); err != nil {
+			h.stop()
+			return nil, err
+		}
 	}
 	h.others.Go(h.janitor)
 	return h, nil
@@ -94,13 +111,6 @@ type nobodyListens struct{}
 func (nobodyListens) Frame(*Frame)   {}
 func (nobodyListens) Notice(*Notice) {}
 
-// record is what the Store holds of a game: that it exists. Everything else is in its log.
-type record struct {
-	Name    string    `json:"name"`
-	Owner   string    `json:"owner"`
-	Created time.Time `json:"created"`
-}
-
 // recover loads all games, a few at a time.
 func (h *Host) recover(ctx context.Context, workers int) error {
 	slots := make(gate, workers)
@@ -108,13 +118,13 @@ func (h *Host) recover(ctx context.Context, workers int) error {
 	defer group.Wait()
 	for after := ""; ; {
 		const page = 256
-		records, err := h.store.List(ctx, recordPrefix, after, page)
+		records, err := h.store.List(ctx, RecordPrefix, after, page)
 		if err != nil {
 			return fmt.Errorf("list of games: %w", err)
 		}
 		for _, r := range records {
 			after = r.Key
-			id, err := ParseID(r.Key[len(recordPrefix):])
+			id, err := ParseID(r.Key[len(RecordPrefix):])
 			if err != nil {
 				h.log.Warn("a record among the games is none", "key", r.Key)
 				continue
@@ -136,7 +146,7 @@ func (h *Host) recover(ctx context.Context, workers int) error {
 func (h *Host) recoverGame(ctx context.Context, id ID) {
 	next, err := h.storage.Next(ctx, id.logName())
 	if err == nil && next == 1 {
-		h.forget(ctx, id) // it was never acknowledged, or has ended
+		h.forget(ctx, id, broker.AnyRevision) // it was never acknowledged, or has ended
 		return
 	}
 	l, err := h.load(ctx, id, newest)
@@ -147,21 +157,21 @@ func (h *Host) recoverGame(ctx context.Context, id ID) {
 	}
 	if l.m.ended {
 		l.m.release()
-		h.forget(ctx, id)
+		h.forget(ctx, id, broker.AnyRevision)
 		return
 	}
 	e := event{kind: evOpen, epoch: h.newEpoch(l.m.epoch)}
 	l.m.apply(&e)
-	h.appendEvent(id, l, &e)
+	_ = h.appendEvent(id, h.token, l, &e)
 	recoveredTotal.Inc()
-	h.add(newGame(h, id, l))
+	_ = h.addAt(newGame(h, id, h.alone(), l), -1) // nobody closes a host that is being made
 }
 
-// forget removes what is left of a game that has ended.
-func (h *Host) forget(ctx context.Context, id ID) {
+// forget removes what is left of a game that has ended, unless its record has changed since revision.
+func (h *Host) forget(ctx context.Context, id ID, revision uint64) {
 	err := h.storage.Drop(ctx, id.logName())
 	if err == nil {
-		err = h.store.Delete(ctx, id.recordKey(), broker.AnyRevision)
+		err = h.store.Delete(ctx, id.recordKey(), revision)
 	}
 	if err != nil && !errors.Is(err, broker.ErrNotFound) {
 		h.log.Warn("a game that has ended is still stored; the next start removes it", "game", id, "err", err)
@@ -172,18 +182,30 @@ func (h *Host) forget(ctx context.Context, id ID) {
 // never heard of some in between.
 func (h *Host) newEpoch(before uint32) uint32 { return max(before+1, uint32(time.Now().Unix())) }
 
-// add makes a loaded game one of the host's.
-func (h *Host) add(g *Game) {
+// addAt makes a loaded game one of the host's, with its next tick after left, or when it is negative within an interval.
+// Error: ErrClosed; the game has given its memory back then.
+func (h *Host) addAt(g *Game, left time.Duration) error {
 	h.mu.Lock()
+	if h.closed {
+		h.mu.Unlock()
+		g.m.release()
+		return ErrClosed
+	}
 	h.games[g.id] = g
 	h.mu.Unlock()
 	gamesGauge.Inc()
 	memoryGauge.Add(float64(memoryOf(g.m.specs)))
+	begin := time.Now()
 	g.post(func() {
-		if g.m.state == Running {
-			g.startTicking(time.Now())
+		if g.m.state != Running {
+			return
+		}
+		g.startTicking(begin)
+		if left >= 0 {
+			g.due = begin.Add(left)
 		}
 	})
+	return nil
 }
 
 // Game returns a game by its id. Error: ErrNoGame.
@@ -230,15 +252,21 @@ func (h *Host) end(g *Game) {
 		return
 	}
 	g.finish(ErrGone, true)
-	h.background(func(ctx context.Context) { h.forget(ctx, g.id) }, func() {})
+	h.background(func(ctx context.Context) { h.forget(ctx, g.id, g.own.revision) }, func() {})
 }
 
-// unload lets go of a game that another node has taken over. Called by the worker that has it.
+// unload lets go of a game that another node runs from now on, because it was handed over (err nil) or taken over. Called
+// by the worker that has it.
 func (h *Host) unload(g *Game, err error) {
-	if h.remove(g) {
-		h.log.Warn("another node runs this game now", "game", g.id, "err", err)
-		g.finish(fmt.Errorf("%w: %w", ErrNoGame, err), false)
+	if !h.remove(g) {
+		return
 	}
+	if err != nil {
+		fencedTotal.Inc()
+		h.log.Warn("another node runs this game now", "game", g.id, "err", err)
+	}
+	g.finish(ErrMoved, false)
+	h.left(g.id)
 }
 
 func (h *Host) remove(g *Game) bool {

@@ -74,9 +74,7 @@ func newID() ID {
 func (id ID) logName() string { return "game." + id.String() }
 
 // recordKey is where the Store keeps that the game exists.
-func (id ID) recordKey() string { return recordPrefix + id.String() }
-
-const recordPrefix = "game/"
+func (id ID) recordKey() string { return RecordPrefix + id.String() }
 
 // Subject is the bus subject for pushes about the game: "game.<id>".
 func (id ID) Subject() string { return "game." + id.String() }

@@ -26,6 +26,7 @@ type Limits struct {
 	TextCells          int
 	SnapshotCells      int
 	CommitWait         time.Duration
+	RelaxedBytes       int
 	MarkEvery          time.Duration
 	HashEvery          time.Duration
 	SnapshotGeneration int
@@ -101,6 +102,8 @@ var limitTable = []Limit{
 		"live cells of a grid that an export writes", much),
 	span("commit_wait", 2*time.Second, 10*time.Millisecond, time.Minute, func(l *Limits) *time.Duration { return &l.CommitWait },
 		"how long edits may hold up ticks while they become durable", "the edits are refused with an unknown outcome; the game goes on"),
+	count("relaxed_bytes", "bytes", 1<<20, 1<<10, manyBytes, func(l *Limits) *int { return &l.RelaxedBytes },
+		"edits of one game of relaxed durability that are on the grid and not in the log yet", busy),
 	span("mark_every", time.Second, 10*time.Millisecond, time.Hour, func(l *Limits) *time.Duration { return &l.MarkEvery },
 		"a running game notes its generation in its log this often: what a crash can set it back", nobody),
 	span("hash_every", 2*time.Second, 100*time.Millisecond, time.Hour, func(l *Limits) *time.Duration { return &l.HashEvery },

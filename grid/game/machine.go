@@ -21,6 +21,7 @@ type machine struct {
 	users      users
 	interval   time.Duration
 	persistent bool
+	relaxed    bool // edits are answered before they are durable: see relaxed.go
 	state      State
 	epoch      uint32
 	ended      bool
@@ -143,7 +144,7 @@ func (m *machine) apply(e *event) result {
 	case evState:
 		m.state = e.state
 	case evConfigure:
-		m.name, m.interval, m.persistent = e.title, e.interval, e.persistent
+		m.name, m.interval, m.persistent, m.relaxed = e.title, e.interval, e.persistent, e.relaxed
 	case evColour:
 		u := m.users.byNumber(int(e.by) - 1)
 		if u == nil {
@@ -176,7 +177,7 @@ func (m *machine) applyCreate(e *event) result {
 // start does what is left of an evCreate once the grids are made.
 func (m *machine) start(e *event) result {
 	m.created, m.epoch = e.created, e.epoch
-	m.name, m.interval, m.persistent = e.title, e.interval, e.persistent
+	m.name, m.interval, m.persistent, m.relaxed = e.title, e.interval, e.persistent, e.relaxed
 	u, err := m.users.join(e.user, e.name, e.colour, m.mostUsers())
 	if err != nil {
 		return result{err: err}

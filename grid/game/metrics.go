@@ -30,6 +30,10 @@ var metricTable = []broker.Metric{
 	{Name: "gosper_game_snapshot_failures_total", Help: "snapshots of games that could not be saved"},
 	{Name: "gosper_game_panics_total", Help: "panics in a game, each of which paused that game alone"},
 	{Name: "gosper_game_recovered_total", Help: "games that came back from their logs"},
+	{Name: "gosper_game_adopted_total", Help: "games that this node took over from others"},
+	{Name: "gosper_game_handed_total", Help: "games that this node handed to others"},
+	{Name: "gosper_game_fenced_total", Help: "games that this node dropped because another node had taken them over"},
+	{Name: "gosper_game_relaxed_lost_total", Help: "batches of edits, answered by games of relaxed durability, that never came to the log"},
 	{Name: "gosper_game_unavailable_total", Help: "games that could not be loaded from their logs"},
 	{Name: "gosper_game_limit_hits_total", Help: "how often a limit of games was met, by limit"},
 }
@@ -57,6 +61,10 @@ var (
 	snapshotFailures = metrics.NewCounter("gosper_game_snapshot_failures_total")
 	panicsTotal      = metrics.NewCounter("gosper_game_panics_total")
 	recoveredTotal   = metrics.NewCounter("gosper_game_recovered_total")
+	adoptedTotal     = metrics.NewCounter("gosper_game_adopted_total")
+	handedTotal      = metrics.NewCounter("gosper_game_handed_total")
+	fencedTotal      = metrics.NewCounter("gosper_game_fenced_total")
+	relaxedLost      = metrics.NewCounter("gosper_game_relaxed_lost_total")
 	unavailableTotal = metrics.NewCounter("gosper_game_unavailable_total")
 )
 

@@ -13,7 +13,10 @@ import (
 type held struct {
 	err        error
 	meta       []byte
+	next       uint64 // number of the next batch
 	generation uint64
+	running    bool
+	due        time.Time // of the next tick, when running
 	epoch      uint32
 	points     []point
 	whole      bool
@@ -24,7 +27,7 @@ func (g *Game) holdNow(ctx context.Context) (held, error) {
 	answer := make(chan held, 1)
 	g.post(func() {
 		if g.over {
-			answer <- held{err: ErrGone}
+			answer <- held{err: g.why()}
 			return
 		}
 		g.holds = append(g.holds, answer)
@@ -53,7 +56,7 @@ func (g *Game) hold() {
 	g.holds = slices.Delete(g.holds, 0, 1)
 	g.held = true
 	first <- held{
-		meta: g.m.appendMeta(nil), generation: g.m.generation, epoch: g.m.epoch,
+		meta: g.m.appendMeta(nil), next: g.m.next, generation: g.m.generation, running: g.ticking(), due: g.due, epoch: g.m.epoch,
 		points: slices.Clone(g.history.points), whole: g.history.whole,
 	}
 }
@@ -122,9 +125,10 @@ func (g *Game) Rewind(ctx context.Context, user string, generation uint64) error
 		l = nil
 		return err
 	}
-	if err := g.host.rewind(ctx, g.id, l, h); err != nil {
+	if err := g.host.rewind(ctx, g.id, g.own.token, l, h); err != nil {
 		l.m.release()
 		l = nil
+		g.fenced(err)
 		return err
 	}
 	return nil
@@ -132,7 +136,7 @@ func (g *Game) Rewind(ctx context.Context, user string, generation uint64) error
 
 // rewind makes the log end at what l holds: first a snapshot of it, then the entries behind it go, then a new epoch
 // begins. After a crash between these steps the game is either as before or rewound.
-func (h *Host) rewind(ctx context.Context, id ID, l *loaded, now held) error {
+func (h *Host) rewind(ctx context.Context, id ID, token uint64, l *loaded, now held) error {
 	epoch := h.newEpoch(now.epoch)
 	e := event{kind: evRewind, epoch: epoch, meta: now.meta}
 	if r := l.m.apply(&e); r.err != nil {
@@ -142,34 +146,30 @@ func (h *Host) rewind(ctx context.Context, id ID, l *loaded, now held) error {
 	past := history{whole: now.whole, points: slices.DeleteFunc(now.points, func(p point) bool { return p.at >= l.cut })}
 	past.points = append(past.points, point{at: l.cut, generation: l.m.generation, time: time.Now().UnixMilli(), bytes: len(data)})
 	data = past.append(data)
-	if err := h.storage.SaveSnapshot(ctx, id.logName(), h.token, l.cut, data); err != nil {
+	if err := h.storage.SaveSnapshot(ctx, id.logName(), token, l.cut, data); err != nil {
 		return err
 	}
-	if err := h.storage.Cut(ctx, id.logName(), h.token, l.cut); err != nil {
+	if err := h.storage.Cut(ctx, id.logName(), token, l.cut); err != nil {
 		return err
 	}
 	l.history, l.next = past, l.cut
-	h.appendEvent(id, l, &e)
+	_ = h.appendEvent(id, token, l, &e)
 	return nil
 }
 
 // appendEvent writes one event and waits for the answer. The machine counts it as applied in any case: a new epoch
-// that is not in the log is no loss, since epochs also grow with time.
-func (h *Host) appendEvent(id ID, l *loaded, e *event) {
+// that is not in the log is no loss, since epochs also grow with time. The error is that of the log.
+func (h *Host) appendEvent(id ID, token uint64, l *loaded, e *event) error {
 	entry := entry{number: l.m.next, generation: l.m.generation, time: time.Now().UnixMilli(), events: []event{*e}}
-	answer := make(chan error, 1)
-	h.storage.Append(id.logName(), h.token, [][]byte{entry.append(nil)}, func(first uint64, err error) {
-		if err == nil {
-			l.next = first + 1
-		}
-		answer <- err
-	})
-	if err := <-answer; err != nil {
+	first, err := h.appendWait(id, token, entry.append(nil))
+	if err != nil {
 		countFailure(err)
-		h.log.Warn("a new epoch of a game was not written; the game goes on", "game", id, "err", err)
-		return
+		h.log.Warn("a new epoch of a game was not written", "game", id, "err", err)
+		return err
 	}
+	l.next = first + 1
 	l.m.next++
+	return nil
 }
 
 // reload loads a game that an internal error paused.
@@ -183,7 +183,7 @@ func (g *Game) reload(ctx context.Context) error {
 	if err == nil {
 		e := event{kind: evOpen, epoch: g.host.newEpoch(max(h.epoch, l.m.epoch))}
 		l.m.apply(&e)
-		g.host.appendEvent(g.id, l, &e)
+		_ = g.host.appendEvent(g.id, g.own.token, l, &e)
 	}
 	g.release(l)
 	return err
@@ -228,6 +228,9 @@ func (g *Game) Look(ctx context.Context, index int, generation uint64) (*Frame, 
 		return nil, err
 	}
 	defer g.host.lookers.release()
+	if err := g.settled(ctx); err != nil {
+		return nil, err
+	}
 	l, err := g.host.load(ctx, g.id, generation)
 	if err != nil {
 		return nil, err

@@ -11,7 +11,7 @@ func (m *machine) appendMeta(dst []byte) []byte {
 	dst = appendText(dst, m.name)
 	dst = binary.AppendUvarint(dst, uint64(m.created))
 	dst = binary.AppendUvarint(dst, uint64(m.interval))
-	dst = append(appendBool(appendBool(dst, m.persistent), m.ended), byte(m.state))
+	dst = append(appendBool(appendKeep(dst, m.persistent, m.relaxed), m.ended), byte(m.state))
 	dst = binary.AppendUvarint(dst, uint64(m.epoch))
 	dst = binary.AppendUvarint(dst, m.edits)
 	dst = binary.AppendUvarint(dst, uint64(m.users.owner+1))
@@ -30,7 +30,8 @@ func (m *machine) readMeta(r *reader) {
 	m.name = r.text()
 	m.created = int64(r.upTo(1 << 62))
 	m.interval = time.Duration(r.upTo(1 << 62))
-	m.persistent, m.ended = r.bool(), r.bool()
+	m.persistent, m.relaxed = r.keep()
+	m.ended = r.bool()
 	if m.state = State(r.byte()); m.state > Stopped {
 		r.fail()
 	}

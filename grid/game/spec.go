@@ -123,6 +123,7 @@ type Info struct {
 	Interval   time.Duration
 	State      State
 	Persistent bool // stays when its last user leaves
+	Relaxed    bool // edits are answered when they are on the grid, before they are durable
 	Created    time.Time
 	Epoch      uint32 // changes when history was rewound or lost
 	Generation uint64 // of all its grids

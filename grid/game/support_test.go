@@ -34,6 +34,29 @@ type faultyLog struct {
 	late   bool     // appends are kept but not answered until answer
 	held   []func() // answers that wait
 	hidden bool     // no snapshot is found
+	lies   int      // so many appends are done and answered with an error
+	paused *pause   // the next append waits
+}
+
+// pause stops a writer in the middle of an append, before the log hears of it.
+type pause struct{ reached, resume chan struct{} }
+
+func (p *pause) end() { close(p.resume) }
+
+// pause stops the next append.
+func (l *faultyLog) pause() *pause {
+	p := &pause{make(chan struct{}), make(chan struct{})}
+	l.mu.Lock()
+	l.paused = p
+	l.mu.Unlock()
+	return p
+}
+
+// lie makes the next n appends look like failures.
+func (l *faultyLog) lie(n int) {
+	l.mu.Lock()
+	l.lies = n
+	l.mu.Unlock()
 }
 
 func newFaultyLog() *faultyLog { return &faultyLog{Log: memory.NewLog()} }
@@ -49,8 +72,24 @@ func (l *faultyLog) Append(name string, token uint64, entries [][]byte, done fun
 		done(0, err)
 		return
 	}
+	l.mu.Lock()
+	p := l.paused
+	l.paused = nil
+	l.mu.Unlock()
+	if p != nil {
+		go func() { // the owner sleeps: its worker is not what is tested
+			close(p.reached)
+			<-p.resume
+			l.Log.Append(name, token, entries, done)
+		}()
+		return
+	}
 	l.Log.Append(name, token, entries, func(seq uint64, err error) {
 		l.mu.Lock()
+		if l.lies > 0 && err == nil {
+			l.lies--
+			err = broker.ErrTimeout
+		}
 		late := l.late
 		if late {
 			l.held = append(l.held, func() { done(seq, err) })
