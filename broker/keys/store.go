@@ -79,6 +79,18 @@ func (w *Watchers) Any() bool {
 	return len(w.all) > 0
 }
 
+// Wants reports whether anybody watches key.
+func (w *Watchers) Wants(key string) bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	for one := range w.all {
+		if strings.HasPrefix(key, one.prefix) && one.ctx.Err() == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // Tell hands a change to those who watch its key, each with a copy of the value. Callers serialise the calls.
 func (w *Watchers) Tell(change broker.Record) {
 	w.mu.RLock()

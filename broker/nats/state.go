@@ -21,7 +21,6 @@ type StateOptions struct {
 	Jobs      broker.QueueOptions // rules of the Queue
 	StartWait time.Duration       // how long OpenState waits for the servers and the replicas. Default 15 s
 	Wait      time.Duration       // how long a call may take while the servers are away, at most. Default 4 s
-	CacheSize int64               // bytes of record values remembered for List. Default 64 MiB
 	Log       *slog.Logger        // nil: slog.Default()
 }
 
@@ -33,7 +32,7 @@ type State struct {
 	node  string
 	jobs  broker.QueueOptions
 	link  *link
-	store broker.Store
+	store *Store
 	log   broker.Log
 
 	closed atomic.Bool
@@ -47,7 +46,6 @@ type State struct {
 // StartWait are an error.
 func OpenState(ctx context.Context, so StateOptions) (*State, error) {
 	fill(&so.Wait, 4*time.Second)
-	fill(&so.CacheSize, 64<<20)
 	o, err := Options{URL: so.URL, Password: so.Password, StartWait: so.StartWait, Wait: so.Wait, Log: so.Log}.withDefaults()
 	if err != nil {
 		return nil, err
@@ -60,7 +58,44 @@ func OpenState(ctx context.Context, so StateOptions) (*State, error) {
 	s := &State{opts: o, node: so.Node, jobs: so.Jobs, link: l}
 	s.life, s.end = context.WithCancel(context.Background())
 	l.run(events{message: s.receive, back: s.back, dropped: s.dropped, sweep: func(time.Time) {}})
+	if err := s.open(ctx); err != nil {
+		_ = s.Close() // err is what the caller can do something about
+		return nil, err
+	}
 	return s, nil
+}
+
+// minPayload is the smallest max_payload of servers that will do.
+const minPayload = 64 << 10
+
+// open makes the streams and waits for the index of the store, for as long as it grows.
+func (s *State) open(ctx context.Context) error {
+	if have := s.link.conn.MaxPayload(); have < minPayload {
+		return fmt.Errorf("nats: the servers take messages of %d bytes; set their max_payload to %d or more", have, minPayload)
+	}
+	short, cancel := context.WithTimeout(ctx, s.opts.StartWait)
+	defer cancel()
+	var err error
+	whole := make(chan struct{})
+	if s.store, err = openStore(short, s, func() { close(whole) }); err != nil {
+		return err
+	}
+	t := time.NewTicker(s.opts.StartWait)
+	defer t.Stop()
+	for before := uint64(0); ; {
+		select {
+		case <-whole:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-t.C:
+			_, progress, _ := s.store.index.state()
+			if progress == before {
+				return fmt.Errorf("nats: the list of keys does not come: %d of them came in %s", progress, s.opts.StartWait)
+			}
+			before = progress
+		}
+	}
 }
 
 // Store returns the records.

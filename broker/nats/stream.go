@@ -74,8 +74,9 @@ type info struct {
 		RePublish map[string]string `json:"republish"`
 	} `json:"config"`
 	State struct {
-		First uint64 `json:"first_seq"`
-		Last  uint64 `json:"last_seq"`
+		First    uint64            `json:"first_seq"`
+		Last     uint64            `json:"last_seq"`
+		Subjects map[string]uint64 `json:"subjects"`
 	} `json:"state"`
 	Cluster *struct {
 		Leader   string `json:"leader"`
@@ -117,22 +118,27 @@ func (i *info) whole(replicas int) bool {
 // ensure makes the stream when it is missing and waits until it is whole. A stream that holds less than this node has
 // seen of it gets a new epoch.
 func (s *stream) ensure(ctx context.Context) error {
+	return untilWhole(ctx, s.name, s.opts.Replicas, s.try)
+}
+
+// untilWhole calls try until it says that the stream is there with all its replicas.
+func untilWhole(ctx context.Context, name string, replicas int, try func(context.Context) (bool, error)) error {
 	t := time.NewTicker(100 * time.Millisecond)
 	defer t.Stop()
 	why := ctx.Err()
 	for {
-		ok, err := s.try(ctx)
+		ok, err := try(ctx)
 		switch {
 		case ok:
 			return nil
 		case err == nil:
-			why = fmt.Errorf("fewer than %d replicas are there and current", s.opts.Replicas)
+			why = fmt.Errorf("fewer than %d replicas are there and current", replicas)
 		case ctx.Err() == nil || why == nil:
 			why = err // an earlier one says more than that the time is over
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("nats: stream %s is not ready (is JetStream on, and the cluster large enough?): %w", s.name, why)
+			return fmt.Errorf("nats: stream %s is not ready (is JetStream on, and the cluster large enough?): %w", name, why)
 		case <-t.C:
 		}
 	}

@@ -1,0 +1,173 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"gosper/broker"
+	"gosper/broker/keys"
+)
+
+// Limits of one Commit. NATS takes 1,000 messages in a batch.
+const (
+	MaxCommit      = 900      // records; each 256 KiB of a larger value count as one more
+	MaxCommitBytes = 24 << 20 // bytes of keys and values; above: broker.ErrTooLarge
+	raceWait       = 5 * time.Millisecond
+)
+
+// Commit implements broker.Store. One record is one message with its condition, several are one atomic batch, so all
+// nodes may write at once and the stream's leader decides. broker.ErrTimeout means that nobody knows whether it happened.
+func (s *Store) Commit(ctx context.Context, ops ...broker.Op) ([]uint64, error) {
+	ctx, cancel, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer cancel()
+	if err := keys.CheckOps(ops); err != nil {
+		return nil, err
+	}
+	c := &commit{store: s, ops: ops, after: make([]uint64, len(ops))}
+	for i, op := range ops {
+		c.after[i] = op.Revision
+	}
+	if len(ops) == 0 || len(ops) == 1 && ops[0].Value == nil && s.absent(ctx, ops[0]) {
+		return make([]uint64, len(ops)), nil
+	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return c.run(ctx)
+}
+
+// absent reports whether a record that is to be deleted, whatever its revision, is not there.
+func (s *Store) absent(ctx context.Context, op broker.Op) bool {
+	if _, known := s.index.get(op.Key); known || op.Revision != broker.AnyRevision {
+		return false
+	}
+	_, err := s.present(ctx, op.Key)
+	return errors.Is(err, broker.ErrNotFound)
+}
+
+// commit is a Commit under way.
+type commit struct {
+	store *Store
+	ops   []broker.Op
+	after []uint64 // of each op: the sequence its subject's newest message must have, or broker.AnyRevision
+	heads []int    // of each op: the place of its record among the messages
+}
+
+func (c *commit) check() error {
+	bytes, count := 0, 0
+	for _, op := range c.ops {
+		bytes += len(op.Key) + len(op.Value)
+		count += 1 + len(op.Value)/c.store.part
+	}
+	if bytes > MaxCommitBytes || count > MaxCommit {
+		return fmt.Errorf("%w: a commit of %d records with %d bytes, at most %d messages and %d bytes are allowed", broker.ErrTooLarge,
+			len(c.ops), bytes, MaxCommit, MaxCommitBytes)
+	}
+	return nil
+}
+
+// run tries until the outcome is known.
+func (c *commit) run(ctx context.Context) ([]uint64, error) {
+	pause := time.Duration(0)
+	for {
+		last, err := c.store.vault.write(ctx, c.messages()...)
+		var refused *apiError
+		switch {
+		case err == nil:
+			return c.done(ctx, last), nil
+		case errors.Is(err, errRaced):
+			if err := c.explain(ctx); err != nil {
+				return nil, err
+			}
+			pause = min(pause*2+time.Millisecond, retryAfter)
+		case errors.As(err, &refused) && refused.passing(), errors.Is(err, broker.ErrBusy):
+			pause = retryAfter
+		default:
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, away(ctx, err)
+		case <-time.After(pause/2 + rand.N(pause)):
+		}
+	}
+}
+
+// messages returns the messages of all ops.
+func (c *commit) messages() []*nats.Msg {
+	var all []*nats.Msg
+	c.heads = c.heads[:0]
+	for i, op := range c.ops {
+		all = append(all, c.store.messages(op, c.after[i])...)
+		c.heads = append(c.heads, len(all)-1)
+	}
+	return all
+}
+
+// explain finds the first condition that does not hold. When all do, it was a write that came between, or the mark of a
+// deleted record, which is the newest message of its subject all the same.
+func (c *commit) explain(ctx context.Context) error {
+	for i, op := range c.ops {
+		if op.Revision == broker.AnyRevision {
+			continue
+		}
+		at, err := c.store.present(ctx, op.Key)
+		revision := at
+		if errors.Is(err, broker.ErrNotFound) {
+			revision = 0
+		} else if err != nil {
+			return err
+		}
+		if err := keys.Condition(op, revision); err != nil {
+			return err
+		}
+		c.after[i] = at
+	}
+	return nil
+}
+
+// present asks the leader for the sequence of a record's newest message; with broker.ErrNotFound it is that of the mark
+// of a deleted one, or 0.
+func (s *Store) present(ctx context.Context, key string) (uint64, error) {
+	m, err := s.vault.last(ctx, recordPrefix+token(key))
+	if err == nil && readMark(m.header).deleted {
+		err = broker.ErrNotFound
+	}
+	return m.seq, err
+}
+
+// done returns the revisions of a commit whose last message is at last, and drops the parts of the values before that
+// nothing has taken the place of.
+func (c *commit) done(ctx context.Context, last uint64) []uint64 {
+	first := last - uint64(c.heads[len(c.heads)-1])
+	revisions := make([]uint64, len(c.ops))
+	for i, op := range c.ops {
+		at := first + uint64(c.heads[i])
+		if op.Value != nil {
+			revisions[i] = at
+		}
+		parts := uint16(0)
+		if i > 0 {
+			parts = uint16(c.heads[i] - c.heads[i-1] - 1)
+		} else {
+			parts = uint16(c.heads[i])
+		}
+		if old, known := c.store.index.get(op.Key); known && old.parts > parts && old.revision < at {
+			c.store.drop(ctx, op.Key, at-uint64(parts))
+		}
+	}
+	return revisions
+}
+
+// drop removes the parts of a record's values that are older than below. What it cannot remove now, the next sweep does.
+func (s *Store) drop(ctx context.Context, key string, below uint64) {
+	_ = s.vault.purge(ctx, partPrefix+token(key)+".*", below)
+}

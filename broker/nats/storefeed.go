@@ -1,0 +1,185 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"gosper/broker"
+)
+
+const (
+	feedBeat  = time.Second            // a consumer that is silent for twice as long is replaced
+	feedIdle  = 30 * time.Second       // the server drops a consumer that nobody reads for so long
+	feedProbe = 250 * time.Millisecond // whoever waits for the index for so long asks the leader what is missing
+	feedBatch = 4096                   // messages under way at once
+
+	// tombAge is how long the mark of a deleted record stays. A node that was away for a third of it reads the index again,
+	// as it may have missed a mark.
+	tombAge = 15 * time.Minute
+)
+
+// feed keeps the index in step with the stream, by a consumer of the headers of all records.
+type feed struct {
+	store *Store
+	js    jetstream.JetStream
+	again atomic.Pointer[context.CancelFunc] // ends the present consumer, for a new one
+
+	alive time.Time // owned by run: when the consumer was well, by the wall clock
+	last  time.Time // owned by run: the server's time of the newest message taken
+}
+
+// run follows the stream until ctx ends. started is called once, when the index is whole for the first time.
+func (f *feed) run(ctx context.Context, started func()) {
+	started = sync.OnceFunc(started)
+	for ctx.Err() == nil {
+		err := f.follow(ctx, started)
+		if ctx.Err() == nil {
+			f.store.vault.opts.Log.Debug("the index of the store needs a new consumer", "reason", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryAfter):
+		}
+	}
+}
+
+// follow reads with one consumer until that fails. whole is called when the index is whole.
+func (f *feed) follow(ctx context.Context, whole func()) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f.again.Store(&cancel)
+	last, err := f.store.vault.lastSeq(ctx)
+	if err != nil {
+		return err
+	}
+	if again, err := f.astray(ctx, last); err != nil {
+		return err
+	} else if again {
+		f.store.index.restart()
+	}
+	seen, _, _ := f.store.index.state()
+	consumer, err := f.consumer(ctx, seen+1)
+	if err != nil {
+		return err
+	}
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(feedBatch), jetstream.PullExpiry(feedIdle/2), jetstream.PullHeartbeat(feedBeat),
+		jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, messages.Stop)()
+	defer messages.Stop()
+	return f.drain(ctx, messages, last, whole)
+}
+
+// drain takes the messages of a consumer.
+func (f *feed) drain(ctx context.Context, messages jetstream.MessagesContext, last uint64, whole func()) error {
+	quiet := true
+	for number := uint64(1); ; {
+		if seen, _, reading := f.store.index.state(); reading && (seen >= last || quiet && f.nothing(ctx, seen)) {
+			f.store.index.finish()
+			whole()
+		}
+		m, err := messages.Next(jetstream.NextMaxWait(3 * feedBeat)) // longer than it takes to miss the consumer's beat
+		if quiet = errors.Is(err, nats.ErrTimeout); quiet {
+			f.alive = wall()
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		meta, err := m.Metadata()
+		switch {
+		case err != nil:
+			return err
+		case meta.Sequence.Consumer != number:
+			return fmt.Errorf("message %d came instead of %d", meta.Sequence.Consumer, number)
+		}
+		number++
+		quiet = meta.NumPending == 0
+		f.alive, f.last = wall(), meta.Timestamp
+		f.store.heard(m.Subject(), meta.Sequence.Stream, m.Headers())
+	}
+}
+
+// wall is the time of the wall clock alone, which also goes on while the machine sleeps.
+func wall() time.Time { return time.Now().Round(0) }
+
+// consumer makes a consumer of the records from seq on. The server forgets it when nobody reads it.
+func (f *feed) consumer(ctx context.Context, seq uint64) (jetstream.Consumer, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return f.js.CreateConsumer(ctx, f.store.vault.config.Name, jetstream.ConsumerConfig{FilterSubject: recordPrefix + "*",
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: seq, AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true,
+		InactiveThreshold: feedIdle, MemoryStorage: true, Replicas: 1})
+}
+
+// astray reports whether the index may say what the stream does not: at the start, after a pause in which marks of deleted
+// records may have come and gone, and when the stream is no longer the one that was read.
+func (f *feed) astray(ctx context.Context, last uint64) (bool, error) {
+	seen, _, reading := f.store.index.state()
+	if reading || last < seen || wall().Sub(f.alive) > tombAge/3 {
+		return true, nil
+	}
+	if seen == 0 || f.last.IsZero() {
+		return false, nil
+	}
+	m, err := f.store.vault.bySeq(ctx, seen)
+	if errors.Is(err, broker.ErrNotFound) {
+		return false, nil // replaced by a newer one since
+	}
+	return !m.time.Equal(f.last), err
+}
+
+// nothing reports whether no record is stored behind seen, so that none will come.
+func (f *feed) nothing(ctx context.Context, seen uint64) bool {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := f.store.vault.next(ctx, recordPrefix+"*", seen+1)
+	return errors.Is(err, broker.ErrNotFound)
+}
+
+// reach waits until the index has all that was stored up to seq.
+func (s *Store) reach(ctx context.Context, seq uint64) error {
+	done, leave := s.index.wait(seq)
+	defer leave()
+	t := time.NewTicker(feedProbe)
+	defer t.Stop()
+	for before := uint64(0); ; {
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			return away(ctx, errors.New("the list of keys is behind"))
+		case <-s.life.Done():
+			return broker.ErrClosed
+		case <-t.C:
+			before = s.probe(ctx, seq, before)
+		}
+	}
+}
+
+// probe asks the leader whether the index lacks anything: the newest messages may be gone, and then none comes. A
+// consumer that has brought nothing since the probe before is replaced.
+func (s *Store) probe(ctx context.Context, seq, before uint64) (now uint64) {
+	seen, now, reading := s.index.state()
+	if reading {
+		return now
+	}
+	switch _, err := s.vault.next(ctx, recordPrefix+"*", seen+1); {
+	case errors.Is(err, broker.ErrNotFound):
+		s.index.has(seq, seen)
+	case err == nil && now == before:
+		if again := s.feed.again.Load(); again != nil {
+			(*again)()
+		}
+	}
+	return now
+}
