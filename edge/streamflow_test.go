@@ -124,6 +124,69 @@ func TestStreamShares(t *testing.T) {
 	}
 }
 
+// Goal: watchers whose sockets take everything lose no frame when their loop was held up for a while, even if others ask
+// for snapshots of a large grid meanwhile. Method: generations and snapshots of a still grid with one blinker are made
+// while the loop is blocked; then each watcher gets each generation.
+func TestStreamPause(t *testing.T) {
+	const generations, watchers = 60, 32
+	s := startGames(t, func(c *edge.Config, _ *game.Limits) { c.Loops = 1 })
+	g := s.game(t, time.Second, game.GridSpec{Width: 1024, Height: 1024})
+	_, err := g.EditWait(t.Context(), player, 0, game.Edit{Kind: game.Erase, Width: 1024, Height: 1024})
+	must(t, err)
+	stillLife(t, g)
+	var all []*watcher
+	for range watchers {
+		w := s.watcher(t, "ws")
+		w.watch(g, 0, protocol.WatchCells, grid.Rect{})
+		w.until("snapshot", w.f.Begun)
+		all = append(all, w)
+	}
+	s.socket(t, "").text(`{"route":"/block","msgId":1,"content":{}}`)
+	wait(t, "call", s.mod.blocked.Load)
+	skips := counter(t, `gosper_stream_skips_total{reason="busy"}`)
+	for range generations {
+		s.mod.host.Want(g.ID(), game.Stream{})
+		_, err := g.Step(t.Context(), player, 1)
+		must(t, err)
+	}
+	want := hashes(t, g)[0]
+	close(s.mod.hold)
+	for _, w := range all {
+		for from := w.f.Generation(); w.f.Generation() < want.Generation; from++ {
+			if w.next(); w.f.Generation() != from+1 {
+				t.Fatalf("generation %d came to who was at %d", w.f.Generation(), from)
+			}
+		}
+		if w.f.Hash() != want.Hash {
+			t.Error("a watcher shows something else")
+		}
+	}
+	if n := counter(t, `gosper_stream_skips_total{reason="busy"}`) - skips; n != 0 {
+		t.Errorf("%d watchers fell behind", n)
+	}
+}
+
+// stillLife lays blocks on a grid of 1024², so that its snapshot is large, and a blinker.
+func stillLife(t testing.TB, g *game.Game) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(3, 3))
+	for y := 0; y < 1024; y += 128 {
+		p := &grid.Pattern{Width: 1024, Height: 128}
+		for cy := int32(0); cy < 128; cy += 4 {
+			for cx := int32(8); cx < 1024; cx += 4 {
+				for i := range 4 * rng.Int32N(2) {
+					p.Cells = append(p.Cells, grid.Cell{X: cx + i&1, Y: cy + i>>1, State: 1})
+				}
+			}
+		}
+		_, err := g.EditWait(t.Context(), player, 0, game.Edit{Kind: game.Stamp, Y: int32(y), Pattern: p})
+		must(t, err)
+	}
+	blinker := &grid.Pattern{Width: 3, Height: 1, Cells: []grid.Cell{{X: 0, State: 1}, {X: 1, State: 1}, {X: 2, State: 1}}}
+	_, err := g.EditWait(t.Context(), player, 0, game.Edit{Kind: game.Stamp, X: 2, Y: 500, Pattern: blinker})
+	must(t, err)
+}
+
 // written returns how many bytes the passes over streams have cost.
 func written(t testing.TB) int64 {
 	t.Helper()

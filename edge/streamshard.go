@@ -17,7 +17,8 @@ type streamShard struct {
 	stream *stream
 	list   []watcher
 	queue  []*streamFrame
-	bytes  int // of the frames in queue, but snapshots
+	bytes  int // of the frames in queue that wait
+	load   int // of these, of frames that watchers in sync have to take
 	at     int // watchers below this index have not got queue[0] yet; notBegun
 	begun  time.Time
 	active bool   // in loopStreams.active
@@ -63,12 +64,11 @@ const (
 	lookCost  = 32
 )
 
-// What may wait in a shard beside the frame under way, when the loop was held up or cannot keep up. A watcher in sync has
-// to take all of it. Either bound alone lets frames wait: the first is for small frames, however many watch, the second
-// for large ones that few watch.
+// What may wait in a shard beside the frame under way, when the loop was held up or cannot keep up. Small frames may wait
+// however many watch, and large ones if few watch.
 const (
-	maxWaiting = 64       // frames of watch_bytes together
-	maxBacklog = 64 << 20 // cost of writing them to all watchers of the shard
+	maxWaiting = 64       // frames; together at most watch_bytes. More may wait as long as
+	maxBacklog = 64 << 20 // the cost of writing them to all watchers is not above this, and so are their bytes
 )
 
 // loopStreams is what a loop knows of streams. It is owned by the loop.
@@ -117,7 +117,7 @@ func (l *loop) takeFrames(frames []*streamFrame) {
 			}
 		}
 		sh.queue = append(sh.queue, f)
-		sh.bytes += f.load()
+		sh.count(f, 1)
 		if !sh.active {
 			sh.active = true
 			l.streams.active = append(l.streams.active, sh)
@@ -125,12 +125,13 @@ func (l *loop) takeFrames(frames []*streamFrame) {
 	}
 }
 
-// load returns what a watcher in sync has to take of the frame.
-func (sf *streamFrame) load() int {
-	if sf.Kind == game.FrameSnapshot {
-		return 0 // who is in sync passes over it; who wants it is counted in flight
+// count adds the bytes of a frame that waits or, with sign -1, takes them away. A snapshot is no load: watchers in sync
+// pass over it, and for those who want it watch_flight is the bound.
+func (sh *streamShard) count(f *streamFrame, sign int) {
+	sh.bytes += sign * len(f.Data)
+	if f.Kind != game.FrameSnapshot {
+		sh.load += sign * len(f.Data)
 	}
-	return len(sf.Data)
 }
 
 // overfull says that the loop cannot write the shard's frames as fast as they come.
@@ -139,8 +140,8 @@ func (sh *streamShard) overfull(watchBytes int) bool {
 	if waiting < 1 {
 		return false
 	}
-	bytes := sh.bytes - sh.queue[0].load()
-	return (waiting > maxWaiting || bytes > watchBytes) && (bytes+waiting*writeCost)*len(sh.list) > maxBacklog
+	many := waiting > maxWaiting || sh.load > watchBytes
+	return many && (sh.load+waiting*writeCost)*len(sh.list) > maxBacklog || sh.bytes > maxBacklog
 }
 
 // hasSnapshot says that a snapshot of the epoch waits that has not got to anybody yet. It serves those who asked for
@@ -157,7 +158,7 @@ func (sh *streamShard) hasSnapshot(epoch uint32) bool {
 // drop forgets the frames of queue from the nth on.
 func (sh *streamShard) drop(n int) {
 	for i := n; i < len(sh.queue); i++ {
-		sh.bytes -= sh.queue[i].load()
+		sh.count(sh.queue[i], -1)
 		sh.queue[i] = nil
 	}
 	sh.queue = sh.queue[:min(n, len(sh.queue))]
@@ -206,6 +207,7 @@ func (sh *streamShard) turn(l *loop, share int) (cost int, more bool) {
 		f := sh.queue[0]
 		if sh.at == notBegun {
 			sh.at, sh.begun = len(sh.list), time.Now()
+			sh.count(f, -1)
 		}
 		for sh.at > 0 {
 			if cost >= share {
@@ -226,7 +228,6 @@ func (sh *streamShard) done(l *loop, f *streamFrame) {
 	now := time.Now()
 	streamLatency.Update(now.Sub(f.made).Seconds())
 	sh.at = notBegun
-	sh.bytes -= f.load()
 	sh.queue = append(sh.queue[:0], sh.queue[1:]...)
 	if len(sh.queue) == 0 {
 		sh.queue = keep(sh.queue)
