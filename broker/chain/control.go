@@ -10,42 +10,43 @@ import (
 	"gosper/broker"
 )
 
-// Cancel ends a chain: calls under way are cut short, the rest is skipped. ErrEnded when there is nothing left to cancel,
+// cancel ends a chain: calls under way are cut short, the rest is skipped. ErrEnded when there is nothing left to cancel,
 // broker.ErrNotFound when there is no such chain. It returns when the chain has ended.
-func (e *Engine) Cancel(ctx context.Context, hash string) (Status, error) {
+func (e *runner) cancel(ctx context.Context, hash string) (Status, error) {
 	r := e.running(hash)
 	if r == nil {
-		if _, err := e.Status(ctx, hash); err != nil {
+		if _, err := e.status(ctx, hash); err != nil {
 			return Status{}, err
 		}
 		return Status{}, ErrEnded
 	}
 	r.cancel(errCancelled)
-	return e.Wait(ctx, hash)
+	e.await(ctx, hash)
+	return e.status(context.WithoutCancel(ctx), hash)
 }
 
-// Resume runs a failed or cancelled chain again from the items that were not completed. It has the whole of its time once
+// resume runs a failed or cancelled chain again from the items that were not completed. It has the whole of its time once
 // more. ErrRunning when it has not ended, ErrEnded when it was completed.
-func (e *Engine) Resume(ctx context.Context, hash string) (Status, error) {
+func (e *runner) resume(ctx context.Context, hash string) (Status, error) {
 	release, err := e.claim(ctx, hash)
 	if err != nil {
 		return Status{}, err
 	}
 	defer release()
 	for {
-		s, err := e.resume(ctx, hash)
+		s, err := e.resumeOnce(ctx, hash)
 		if !errors.Is(err, broker.ErrConflict) { // the news of its end was told at the same time
 			return s, err
 		}
 	}
 }
 
-// resume is one try of Resume. REQUIRES: the chain is claimed.
-func (e *Engine) resume(ctx context.Context, hash string) (Status, error) {
+// resumeOnce is one try of resume. REQUIRES: the chain is claimed.
+func (e *runner) resumeOnce(ctx context.Context, hash string) (Status, error) {
 	if e.running(hash) != nil {
 		return Status{}, ErrRunning
 	}
-	w, r, err := e.load(ctx, hash)
+	w, r, err := e.read(ctx, hash)
 	switch {
 	case err != nil:
 		return Status{}, err
@@ -82,9 +83,9 @@ func (e *Engine) resume(ctx context.Context, hash string) (Status, error) {
 }
 
 // rewind makes a record one that runs again, and returns the writes that forget answers which do not count any more.
-func (e *Engine) rewind(w *Work, r *record, answers []*Response) (ops []broker.Op) {
+func (e *runner) rewind(w *Work, r *record, answers []*Response) (ops []broker.Op) {
 	now := e.o.Now().Truncate(time.Millisecond)
-	r.State, r.Reason, r.Told, r.Far = Resumed, "", false, false
+	r.State, r.Reason, r.Told, r.Far, r.Term = Resumed, "", false, false, e.term
 	r.Deadline = now.Add(r.Deadline.Sub(r.Created))
 	r.Modified = now
 	for i := range r.Items {
@@ -98,16 +99,16 @@ func (e *Engine) rewind(w *Work, r *record, answers []*Response) (ops []broker.O
 	return ops
 }
 
-// ResumeAll resumes every chain that has failed, and returns how many.
-func (e *Engine) ResumeAll(ctx context.Context) (int, error) {
+// resumeAll resumes every chain that has failed, and returns how many.
+func (e *runner) resumeAll(ctx context.Context) (int, error) {
 	n := 0
 	for _, state := range []State{Failed, APIUnavailable, Inconsistent} {
-		list, err := e.List(ctx, state, "", e.o.Active)
+		list, err := e.list(ctx, state, "", e.o.Active)
 		if err != nil {
 			return n, err
 		}
 		for _, s := range list {
-			switch _, err := e.Resume(ctx, s.Hash); {
+			switch _, err := e.resume(ctx, s.Hash); {
 			case err == nil:
 				n++
 			case !errors.Is(err, ErrRunning) && !errors.Is(err, broker.ErrNotFound):
@@ -118,8 +119,8 @@ func (e *Engine) ResumeAll(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// Delete forgets an ended chain: ErrRunning for others.
-func (e *Engine) Delete(ctx context.Context, hash string) error {
+// delete forgets an ended chain: ErrRunning for others.
+func (e *runner) delete(ctx context.Context, hash string) error {
 	release, err := e.claim(ctx, hash)
 	if err != nil {
 		return err
@@ -130,7 +131,7 @@ func (e *Engine) Delete(ctx context.Context, hash string) error {
 		if e.running(hash) != nil {
 			return ErrRunning
 		}
-		if _, r, err = e.load(ctx, hash); err != nil {
+		if _, r, err = e.read(ctx, hash); err != nil {
 			return err
 		}
 		err = e.forget(ctx, hash, r)
@@ -143,12 +144,12 @@ func (e *Engine) Delete(ctx context.Context, hash string) error {
 	return nil
 }
 
-// Notify gives items that wait for a notification their answers, and returns how many took one, for good. ErrUnasked when
+// notify gives items that wait for a notification their answers, and returns how many took one, for good. ErrUnasked when
 // none did, broker.ErrNotFound when there is no such chain.
-func (e *Engine) Notify(ctx context.Context, hash string, items []Result) (int, error) {
+func (e *runner) notify(ctx context.Context, hash string, items []Result) (int, error) {
 	r := e.running(hash)
 	if r == nil {
-		if _, err := e.Status(ctx, hash); err != nil {
+		if _, err := e.status(ctx, hash); err != nil {
 			return 0, err
 		}
 		return 0, ErrUnasked
@@ -181,7 +182,7 @@ func (r *run) notify(ctx context.Context, a Result) (taken bool, err error) {
 	if i < 0 {
 		return false, nil
 	}
-	if _, err := r.engine.o.Store.Commit(ctx, opAnswer(r.work.Hash, i, &a.Response)); err != nil {
+	if err := r.saveNote(ctx, opAnswer(r.work.Hash, i, &a.Response)); err != nil {
 		return false, err
 	}
 	r.mu.Lock()
@@ -189,6 +190,26 @@ func (r *run) notify(ctx context.Context, a Result) (taken bool, err error) {
 	r.noted[i] = true
 	r.notes[i] <- a.Response // also one that is faster than the answer to the call
 	return true, nil
+}
+
+// saveNote stores the answer of a notification; among nodes only if this one still runs the chain. REQUIRES: the place of writer is
+// held.
+func (r *run) saveNote(ctx context.Context, answer broker.Op) error {
+	if r.engine.term == 0 {
+		_, err := r.engine.o.Store.Commit(ctx, answer)
+		return err
+	}
+	r.mu.Lock()
+	stored := r.record.clone()
+	r.mu.Unlock()
+	stored.settled()
+	if err := r.engine.save(ctx, r.work.Hash, stored, answer); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.record.revision = stored.revision
+	return nil
 }
 
 // unanswered returns the first item of the order that is under way and waits for a notification; -1 when there is none.

@@ -75,6 +75,8 @@ type EngineOptions struct {
 	Deadline   time.Duration // of a chain that has none. Default 1 h
 	Log        *slog.Logger
 	Now        func() time.Time
+	// Nodes are those that have the same Store, of which one runs all chains at a time; nil: this node is alone.
+	Nodes *Nodes
 }
 
 // CompletionTube is where completion messages go as jobs, each once while it lives there.
@@ -110,15 +112,17 @@ func (o *EngineOptions) complete() {
 	}
 }
 
-// Engine runs chains. Open reads what there is, Start lets it run. Its methods may block and may be called from any
-// goroutine.
-type Engine struct {
+// runner runs chains while this node is the one that does. Its methods may block and may be called from any goroutine.
+type runner struct {
 	o     EngineOptions
 	steps chan struct{} // a place for each call
 	ctx   context.Context
 	stop  context.CancelFunc
 	work  sync.WaitGroup
-	lock  lock
+	lock  *lock
+	// term is written with each record, so that a runner that was replaced cannot write any more; 0: the node is alone.
+	term  uint64
+	found finds // chains that other nodes have stored
 
 	mu     sync.Mutex
 	closed bool
@@ -129,53 +133,84 @@ type Engine struct {
 	untold []string                 // ended, and somebody waits for the news
 }
 
-// Open reads the chains of a store. Nothing moves before Start.
-func Open(ctx context.Context, o EngineOptions) (*Engine, error) {
-	o.complete()
-	e := &Engine{o: o, steps: make(chan struct{}, o.Steps), runs: make(map[string]*run), claims: make(map[string]chan struct{}), counts: make(map[State]int)}
-	e.ctx, e.stop = context.WithCancel(context.Background())
-	e.lock.open = make(chan struct{})
-	if err := e.loadLock(ctx); err != nil {
-		return nil, err
-	}
-	var moving []string
+// newRunner returns a runner without chains. It ends with the context, or when it is closed.
+func newRunner(ctx context.Context, o EngineOptions, l *lock, term uint64) *runner {
+	e := &runner{o: o, lock: l, term: term, steps: make(chan struct{}, o.Steps), runs: make(map[string]*run), claims: make(map[string]chan struct{}),
+		counts: make(map[State]int), found: newFinds()}
+	e.ctx, e.stop = context.WithCancel(ctx)
+	return e
+}
+
+// load reads the chains of the store. Nothing moves before start.
+func (e *runner) load(ctx context.Context) error {
+	moving := make(map[string]State)
 	err := e.each(ctx, "", func(hash string, r *record) bool {
 		e.counts[r.State]++
 		switch {
 		case !r.State.over():
-			moving = append(moving, hash)
+			moving[hash] = r.State
 		case !r.Told:
 			e.untold = append(e.untold, hash)
 		}
 		return true
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for _, hash := range moving {
-		if err := e.restore(ctx, hash); err != nil {
-			e.o.Log.Error("chain: cannot go on", "hash", hash, "error", err)
-		}
+	places := make(chan struct{}, restorers)
+	var group sync.WaitGroup
+	for hash, was := range moving {
+		places <- struct{}{}
+		group.Go(func() {
+			defer func() { <-places }()
+			now, err := e.restore(ctx, hash)
+			if err != nil {
+				e.o.Log.Error("chain: cannot go on", "hash", hash, "error", err)
+				return
+			}
+			e.reread(hash, was, now)
+		})
 	}
+	group.Wait()
 	metrics.watch(e)
-	return e, nil
+	return ctx.Err()
 }
 
-// restore makes the run of a chain that a former process left.
-func (e *Engine) restore(ctx context.Context, hash string) error {
-	w, r, err := e.load(ctx, hash)
+// restorers is how many chains are read at a time.
+const restorers = 32
+
+// reread notes that a chain was ended by another node since it was counted.
+func (e *runner) reread(hash string, was, now State) {
+	if was == now {
+		return
+	}
+	e.moved(was, now)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if now.over() {
+		e.untold = append(e.untold, hash)
+	}
+}
+
+// restore makes the run of a chain that a former process left, or another node, and returns its state: there is no run of one that
+// is over.
+func (e *runner) restore(ctx context.Context, hash string) (State, error) {
+	w, r, err := e.own(ctx, hash)
 	if err != nil {
-		return err
+		return "", err
+	}
+	if r.State.over() {
+		return r.State, nil
 	}
 	answers, err := e.answers(ctx, hash, len(w.Items))
 	if err != nil {
-		return err
+		return "", err
 	}
 	size := len(AppendWork(nil, &w))
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.newRunLocked(w, r, size).takeAnswers(answers)
-	return nil
+	return r.State, nil
 }
 
 // takeAnswers gives a new run what is stored: answers that later payloads use, and those of notifications that came
@@ -193,7 +228,7 @@ func (r *run) takeAnswers(answers []*Response) {
 }
 
 // claim keeps others from making, resuming and deleting the same chain until release is called.
-func (e *Engine) claim(ctx context.Context, hash string) (release func(), err error) {
+func (e *runner) claim(ctx context.Context, hash string) (release func(), err error) {
 	for {
 		e.mu.Lock()
 		other := e.claims[hash]
@@ -217,22 +252,41 @@ func (e *Engine) claim(ctx context.Context, hash string) (release func(), err er
 	}
 }
 
-// Start lets chains run, beginning with those that a former process left. It is called once.
-func (e *Engine) Start() {
+// own reads a chain and, among nodes, makes this one the only one that may write it.
+func (e *runner) own(ctx context.Context, hash string) (w Work, r *record, err error) {
+	for {
+		if w, r, err = e.read(ctx, hash); err != nil {
+			return w, r, err
+		}
+		if e.term == 0 || r.Term == e.term || r.State.over() {
+			return w, r, nil
+		}
+		r.Term = e.term
+		if err = e.save(ctx, hash, r); !errors.Is(err, broker.ErrConflict) { // else the runner before has written it once more
+			return w, r, err
+		}
+	}
+}
+
+// start lets chains run, beginning with those that a former process left. It is called once.
+func (e *runner) start() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range e.runs {
 		e.work.Go(r.loop)
 	}
 	e.work.Go(e.sweepLoop)
+	if e.term != 0 {
+		e.work.Go(e.adoptLoop)
+	}
 	e.work.Go(e.retellLoop)
 	if e.o.Queue != nil {
 		e.work.Go(e.intake)
 	}
 }
 
-// Close stops all calls and waits for their goroutines. What was under way runs again after the next start.
-func (e *Engine) Close() {
+// close stops all calls and waits for their goroutines. What was under way runs again after the next start.
+func (e *runner) close() {
 	e.mu.Lock()
 	e.closed = true
 	e.mu.Unlock()
@@ -241,24 +295,25 @@ func (e *Engine) Close() {
 	metrics.unwatch(e)
 }
 
-// Limits returns the limits of messages.
-func (e *Engine) Limits() Limits { return e.o.Limits }
-
-// Submit takes a chain, for good when it returns nil. The same message again is the same chain: its status comes back,
-// and isNew is false. Errors: ErrForeign when another account has submitted it, broker.ErrBusy when too many chains
-// have not ended, and those of the Store.
-func (e *Engine) Submit(ctx context.Context, w Work, account string) (s Status, isNew bool, err error) {
+// newRecord returns the record of a chain that is submitted now.
+func (e *runner) newRecord(w *Work, account string) *record {
 	now := e.o.Now().Truncate(time.Millisecond)
 	deadline := w.Options.Deadline
 	if deadline == 0 {
 		deadline = e.o.Deadline
 	}
-	r := &record{Account: account, State: Running, Created: now, Modified: now, Deadline: now.Add(deadline), Items: make([]progress, len(w.Items))}
+	r := &record{Account: account, State: Running, Created: now, Modified: now, Deadline: now.Add(deadline), Items: make([]progress, len(w.Items)), Term: e.term}
 	if e.lock.locked() {
 		r.State = Created
 	}
+	return r
+}
+
+// submit is Engine.Submit on the node that runs chains.
+func (e *runner) submit(ctx context.Context, w Work, account string) (s Status, isNew bool, err error) {
+	r := e.newRecord(&w, account)
 	if err := e.room(); err != nil {
-		if s, err := e.Status(ctx, w.Hash); err == nil {
+		if s, err := e.status(ctx, w.Hash); err == nil {
 			return same(s, account)
 		}
 		return Status{}, false, err
@@ -273,7 +328,7 @@ func (e *Engine) Submit(ctx context.Context, w Work, account string) (s Status, 
 		if err := e.revive(ctx, w.Hash); err != nil {
 			return Status{}, false, err
 		}
-		s, err := e.Status(ctx, w.Hash)
+		s, err := e.status(ctx, w.Hash)
 		if err != nil {
 			return s, false, err
 		}
@@ -287,7 +342,7 @@ func (e *Engine) Submit(ctx context.Context, w Work, account string) (s Status, 
 
 // revive lets a chain run that was stored by a submission whose answer was an error, since its commit came through later.
 // REQUIRES: the chain is claimed.
-func (e *Engine) revive(ctx context.Context, hash string) error {
+func (e *runner) revive(ctx context.Context, hash string) error {
 	if e.running(hash) != nil {
 		return nil
 	}
@@ -295,14 +350,16 @@ func (e *Engine) revive(ctx context.Context, hash string) error {
 	if err != nil || r.State.over() {
 		return err
 	}
-	if err := e.restore(ctx, hash); err != nil {
+	state, err := e.restore(ctx, hash)
+	if err != nil {
 		return err
 	}
-	e.moved("", r.State)
+	e.moved("", state)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if !e.closed {
-		e.work.Go(e.runs[hash].loop)
+	if run := e.runs[hash]; run != nil && !e.closed { // else the next process finds it
+		e.changed(Event{Hash: hash, Account: r.Account, Order: -1, Chain: state})
+		e.work.Go(run.loop)
 	}
 	return nil
 }
@@ -316,7 +373,7 @@ func same(s Status, account string) (Status, bool, error) {
 }
 
 // room says whether another chain fits.
-func (e *Engine) room() error {
+func (e *runner) room() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
@@ -330,7 +387,7 @@ func (e *Engine) room() error {
 }
 
 // begin lets a chain run that was just stored.
-func (e *Engine) begin(w Work, r *record, size int) Status {
+func (e *runner) begin(w Work, r *record, size int) Status {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	run := e.newRunLocked(w, r, size)
@@ -344,7 +401,7 @@ func (e *Engine) begin(w Work, r *record, size int) Status {
 }
 
 // newRunLocked enters a run. REQUIRES: mu is held.
-func (e *Engine) newRunLocked(w Work, r *record, size int) *run {
+func (e *runner) newRunLocked(w Work, r *record, size int) *run {
 	run := &run{engine: e, work: w, record: r, size: int64(size), used: w.referenced(), answers: make([]*Response, len(w.Items)),
 		notes: make([]chan Response, len(w.Items)), noted: make([]bool, len(w.Items)), over: make(chan struct{}), writer: make(chan struct{}, 1)}
 	for i := range run.notes {
@@ -357,7 +414,7 @@ func (e *Engine) newRunLocked(w Work, r *record, size int) *run {
 }
 
 // ended takes a run out.
-func (e *Engine) ended(r *run) {
+func (e *runner) ended(r *run) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.runs, r.work.Hash)
@@ -366,7 +423,7 @@ func (e *Engine) ended(r *run) {
 }
 
 // moved keeps the counts of states.
-func (e *Engine) moved(from, to State) {
+func (e *runner) moved(from, to State) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if from != "" {
@@ -377,22 +434,22 @@ func (e *Engine) moved(from, to State) {
 	}
 }
 
-func (e *Engine) changed(ev Event) {
+func (e *runner) changed(ev Event) {
 	if e.o.Changed != nil {
 		e.o.Changed(ev)
 	}
 }
 
 // running returns the run of a chain that has not ended; nil for others.
-func (e *Engine) running(hash string) *run {
+func (e *runner) running(hash string) *run {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.runs[hash]
 }
 
-// Status tells where a chain stands: broker.ErrNotFound when there is none of that hash.
-func (e *Engine) Status(ctx context.Context, hash string) (Status, error) {
-	w, r, err := e.load(ctx, hash)
+// status tells where a chain stands: broker.ErrNotFound when there is none of that hash.
+func (e *runner) status(ctx context.Context, hash string) (Status, error) {
+	w, r, err := e.read(ctx, hash)
 	if err != nil {
 		return Status{}, err
 	}
@@ -407,15 +464,18 @@ func (e *Engine) Status(ctx context.Context, hash string) (Status, error) {
 	return s, nil
 }
 
-// Wait returns the status of a chain when it has ended, or when the context ends, whichever is first.
-func (e *Engine) Wait(ctx context.Context, hash string) (Status, error) {
-	if run := e.running(hash); run != nil {
-		select {
-		case <-run.over:
-		case <-ctx.Done():
-		}
+// await waits until a chain has ended here, and says whether it was here at all.
+func (e *runner) await(ctx context.Context, hash string) (here bool) {
+	run := e.running(hash)
+	if run == nil {
+		return false
 	}
-	return e.Status(context.WithoutCancel(ctx), hash)
+	select {
+	case <-run.over:
+	case <-e.ctx.Done():
+	case <-ctx.Done():
+	}
+	return true
 }
 
 // Summary is one line of a list of chains.
@@ -442,15 +502,15 @@ func (r *record) summary(hash string) Summary {
 
 // Summary returns the line of one chain: broker.ErrNotFound when there is none of that hash.
 func (e *Engine) Summary(ctx context.Context, hash string) (Summary, error) {
-	r, err := e.loadRecord(ctx, hash)
+	r, err := e.reader.loadRecord(ctx, hash)
 	if err != nil {
 		return Summary{}, err
 	}
 	return r.summary(hash), nil
 }
 
-// List returns at most limit chains, by hash, after one ("": from the first). A state other than "" chooses.
-func (e *Engine) List(ctx context.Context, state State, after string, limit int) (list []Summary, err error) {
+// list is Engine.List.
+func (e *runner) list(ctx context.Context, state State, after string, limit int) (list []Summary, err error) {
 	if limit <= 0 {
 		return nil, nil
 	}
@@ -463,17 +523,10 @@ func (e *Engine) List(ctx context.Context, state State, after string, limit int)
 	return list, err
 }
 
-// Counts returns how many chains are kept in each state. States without one may be missing.
-func (e *Engine) Counts() map[State]int {
+// numbers tells what the runner does at this moment.
+func (e *runner) numbers() numbers {
+	running := len(e.steps)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return maps.Clone(e.counts)
-}
-
-// Workers tells what the engine does at this moment.
-func (e *Engine) Workers() (places, waiting, running int) {
-	running = len(e.steps)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return cap(e.steps), max(0, len(e.runs)-running), running
+	return numbers{maps.Clone(e.counts), cap(e.steps), max(0, len(e.runs)-running), running}
 }

@@ -107,7 +107,7 @@ func (r *run) undo() bool {
 
 // tell gives the news of an ended chain to all who want it. What fails is tried again until the engine stops, so each has
 // it at least once.
-func (e *Engine) tell(hash string) {
+func (e *runner) tell(hash string) {
 	err := e.tellOnce(hash)
 	if err == nil || e.ctx.Err() != nil || errors.Is(err, broker.ErrNotFound) {
 		return
@@ -124,7 +124,7 @@ const (
 )
 
 // retellLoop tells again what did not arrive, with a few goroutines for any number of chains.
-func (e *Engine) retellLoop() {
+func (e *runner) retellLoop() {
 	for {
 		e.mu.Lock()
 		hashes := e.untold
@@ -143,8 +143,8 @@ func (e *Engine) retellLoop() {
 	}
 }
 
-func (e *Engine) tellOnce(hash string) error {
-	w, r, err := e.load(e.ctx, hash)
+func (e *runner) tellOnce(hash string) error {
+	w, r, err := e.read(e.ctx, hash)
 	if err != nil || r.Told || !r.State.over() {
 		return err // resumed meanwhile: its next end is told
 	}
@@ -177,7 +177,7 @@ func (e *Engine) tellOnce(hash string) error {
 
 // putCompletion puts a completion message where other programs take it. A full tube is not waited for: the answer can
 // be read for as long as the chain is kept.
-func (e *Engine) putCompletion(key string, message []byte) error {
+func (e *runner) putCompletion(key string, message []byte) error {
 	if e.o.Queue == nil {
 		return nil
 	}
@@ -204,7 +204,7 @@ func newsKey(hash string, r *record) string {
 var errWebhook = errors.New("the webhook did not take the message")
 
 // callWebhook posts the completion message. A refusal that no repetition changes ends it.
-func (e *Engine) callWebhook(w *Work, r *record, message []byte) error {
+func (e *runner) callWebhook(w *Work, r *record, message []byte) error {
 	select {
 	case e.steps <- struct{}{}:
 	case <-e.ctx.Done():
@@ -230,7 +230,7 @@ func (e *Engine) callWebhook(w *Work, r *record, message []byte) error {
 }
 
 // sweepLoop forgets ended chains when their time is over.
-func (e *Engine) sweepLoop() {
+func (e *runner) sweepLoop() {
 	for {
 		if err := e.sweep(e.ctx); err != nil && e.ctx.Err() == nil {
 			e.o.Log.Error("chain: cannot forget old chains", "error", err)
@@ -242,7 +242,7 @@ func (e *Engine) sweepLoop() {
 }
 
 // sweep forgets the ended chains whose time is over now.
-func (e *Engine) sweep(ctx context.Context) error {
+func (e *runner) sweep(ctx context.Context) error {
 	for {
 		rows, err := e.o.Store.List(ctx, prefixExpiry, "", 256)
 		if err != nil {
@@ -267,7 +267,7 @@ func (e *Engine) sweep(ctx context.Context) error {
 }
 
 // expire forgets a chain unless it runs again or somebody waits for its news.
-func (e *Engine) expire(ctx context.Context, hash string) error {
+func (e *runner) expire(ctx context.Context, hash string) error {
 	r, err := e.loadRecord(ctx, hash)
 	if errors.Is(err, broker.ErrNotFound) || err == nil && (!r.State.over() || e.o.Now().Before(r.Modified.Add(e.o.Keep))) {
 		return nil

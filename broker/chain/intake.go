@@ -14,7 +14,7 @@ const WorkTube = "work"
 const intakeOwner = 1<<63 | 1<<62
 
 // intake submits the jobs of WorkTube. A job goes when its chain is stored, or is buried with what is wrong with it.
-func (e *Engine) intake() {
+func (e *runner) intake() {
 	defer e.o.Queue.EndOwner(intakeOwner)
 	for e.ctx.Err() == nil {
 		job, err := e.reserve()
@@ -29,7 +29,7 @@ func (e *Engine) intake() {
 }
 
 // reserve waits for a job or the end of the engine.
-func (e *Engine) reserve() (broker.Job, error) {
+func (e *runner) reserve() (broker.Job, error) {
 	type result struct {
 		job broker.Job
 		err error
@@ -48,10 +48,10 @@ func (e *Engine) reserve() (broker.Job, error) {
 }
 
 // take submits one job.
-func (e *Engine) take(job broker.Job) {
+func (e *runner) take(job broker.Job) {
 	w, err := ParseWork(job.Body, e.o.Limits)
 	if err == nil {
-		_, _, err = e.Submit(e.ctx, w, "")
+		_, _, err = e.submit(e.ctx, w, "")
 	}
 	settled := make(chan error, 1)
 	done := func(err error) { settled <- err }

@@ -1,8 +1,8 @@
 package chain
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"sync"
 
 	"gosper/broker"
@@ -13,6 +13,8 @@ type lock struct {
 	mu   sync.Mutex
 	shut bool
 	open chan struct{} // closed while it is not shut
+	// revision of the record that says so; 0: none is known
+	revision uint64
 }
 
 func (l *lock) locked() bool {
@@ -21,10 +23,8 @@ func (l *lock) locked() bool {
 	return l.shut
 }
 
-// set shuts or opens it, and says whether that changed anything.
-func (l *lock) set(shut bool) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// setLocked shuts or opens it, and says whether that changed anything. REQUIRES: mu is held.
+func (l *lock) setLocked(shut bool) bool {
 	if l.shut == shut {
 		return false
 	}
@@ -61,9 +61,9 @@ type Settings struct {
 	RunningProcesses int    `json:"running_processes"` // calls under way
 }
 
-// Settings returns the state of the lock.
-func (e *Engine) Settings() Settings {
-	s := Settings{GlobalLock: e.lock.locked(), GlobalStatus: "RUNNING", RunningProcesses: len(e.steps)}
+// settings returns the state of the lock.
+func settings(shut bool, running int) Settings {
+	s := Settings{GlobalLock: shut, GlobalStatus: "RUNNING", RunningProcesses: running}
 	switch {
 	case s.GlobalLock && s.RunningProcesses > 0:
 		s.GlobalStatus = "PAUSING"
@@ -73,42 +73,31 @@ func (e *Engine) Settings() Settings {
 	return s
 }
 
-// Lock stops all new steps, or lets them go on, for good: a restart does not open the lock. Calls under way end as they
-// would. It reports whether that was a change.
-func (e *Engine) Lock(ctx context.Context, shut bool) (changed bool, err error) {
-	if shut {
-		_, err = e.o.Store.Put(ctx, keyLock, nil)
-	} else {
-		err = e.o.Store.Delete(ctx, keyLock, broker.AnyRevision)
-	}
-	if err != nil {
-		return false, err
-	}
-	changed = e.lock.set(shut)
-	e.lockMoved()
-	return changed, nil
-}
-
 // lockMoved tells the state of the lock.
-func (e *Engine) lockMoved() {
+func (e *runner) lockMoved() {
 	if e.o.Locked != nil {
-		e.o.Locked(e.Settings())
+		e.o.Locked(settings(e.lock.locked(), len(e.steps)))
 	}
 }
 
 // leave gives back the place of a call that has ended.
-func (e *Engine) leave() {
+func (e *runner) leave() {
 	<-e.steps
 	if e.lock.locked() && len(e.steps) == 0 {
 		e.lockMoved()
 	}
 }
 
-func (e *Engine) loadLock(ctx context.Context) error {
-	_, err := e.o.Store.Get(ctx, keyLock)
-	if errors.Is(err, broker.ErrNotFound) {
-		return nil
+// The record of the lock. One that is not there is open.
+var lockOpen = []byte("open")
+
+// heed takes over the lock as it was stored, unless a later one is known, and says whether that changed anything.
+func (l *lock) heed(stored broker.Record) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if stored.Revision <= l.revision {
+		return false
 	}
-	e.lock.set(err == nil)
-	return err
+	l.revision = stored.Revision
+	return l.setLocked(!bytes.Equal(stored.Value, lockOpen))
 }

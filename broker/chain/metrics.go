@@ -33,7 +33,7 @@ type chainMetrics struct {
 	time                               *vm.PrometheusHistogram
 
 	mu      sync.Mutex
-	engines map[*Engine]struct{}
+	engines map[*runner]struct{}
 }
 
 var metrics = newMetrics()
@@ -45,12 +45,12 @@ func newMetrics() *chainMetrics {
 		panics:   vm.NewCounter("gosper_chain_panics_total"),
 		unqueued: vm.NewCounter("gosper_chain_unqueued_total"),
 		time:     vm.NewPrometheusHistogram("gosper_chain_time_seconds"),
-		engines:  make(map[*Engine]struct{}),
+		engines:  make(map[*runner]struct{}),
 	}
-	for name, value := range map[string]func(*Engine) float64{
-		"gosper_chain_active":        func(e *Engine) float64 { return float64(len(e.runs)) },
-		"gosper_chain_bytes":         func(e *Engine) float64 { return float64(e.memory) },
-		"gosper_chain_running_steps": func(e *Engine) float64 { return float64(len(e.steps)) },
+	for name, value := range map[string]func(*runner) float64{
+		"gosper_chain_active":        func(e *runner) float64 { return float64(len(e.runs)) },
+		"gosper_chain_bytes":         func(e *runner) float64 { return float64(e.memory) },
+		"gosper_chain_running_steps": func(e *runner) float64 { return float64(len(e.steps)) },
 	} {
 		vm.NewGauge(name, func() float64 { return m.sum(value) })
 	}
@@ -58,7 +58,7 @@ func newMetrics() *chainMetrics {
 }
 
 // sum adds a figure of all engines. Their locks are taken one after another.
-func (m *chainMetrics) sum(value func(*Engine) float64) (total float64) {
+func (m *chainMetrics) sum(value func(*runner) float64) (total float64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for e := range m.engines {
@@ -69,13 +69,13 @@ func (m *chainMetrics) sum(value func(*Engine) float64) (total float64) {
 	return total
 }
 
-func (m *chainMetrics) watch(e *Engine) {
+func (m *chainMetrics) watch(e *runner) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.engines[e] = struct{}{}
 }
 
-func (m *chainMetrics) unwatch(e *Engine) {
+func (m *chainMetrics) unwatch(e *runner) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.engines, e)

@@ -15,7 +15,7 @@ import (
 // run is one chain that has not ended.
 type run struct {
 	// Static after construction.
-	engine *Engine
+	engine *runner
 	work   Work
 	size   int64
 	used   []bool // answers that later payloads use
@@ -229,7 +229,7 @@ func (r *run) once(ctx context.Context, i int, step Step, timeout time.Duration)
 }
 
 // do makes a call. A panic of the executor fails one item, not the node.
-func (e *Engine) do(ctx context.Context, step Step) (out Outcome) {
+func (e *runner) do(ctx context.Context, step Step) (out Outcome) {
 	defer func() {
 		if p := recover(); p != nil {
 			metrics.panics.Inc()
@@ -242,7 +242,7 @@ func (e *Engine) do(ctx context.Context, step Step) (out Outcome) {
 
 // backoff returns how long to wait before the next attempt: a random time, so that what failed together does not come
 // back together.
-func (e *Engine) backoff(o ItemOptions, attempts int) time.Duration {
+func (e *runner) backoff(o ItemOptions, attempts int) time.Duration {
 	base, most := e.o.Backoff, e.o.MaxBackoff
 	if o.Backoff > 0 {
 		base = o.Backoff
@@ -383,11 +383,7 @@ func (r *run) wantsNews() bool {
 
 // save stores a record until that succeeds or the engine stops. REQUIRES: the place of writer is held.
 func (r *run) save(stored *record, more []broker.Op) bool {
-	for i := range stored.Items {
-		if p := &stored.Items[i]; !p.State.over() {
-			*p = progress{} // what only moves is not stored
-		}
-	}
+	stored.settled()
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := r.engine.save(r.engine.ctx, r.work.Hash, stored, more...)
 		if err == nil {
@@ -400,8 +396,13 @@ func (r *run) save(stored *record, more []broker.Op) bool {
 		if pause(r.engine.ctx, wait) != nil {
 			return false
 		}
-		// A commit that timed out may have come through: nobody else writes this record.
-		if now, err := r.engine.loadRecord(r.engine.ctx, r.work.Hash); err == nil {
+		// A commit that timed out may have come through: nobody else writes this record, unless another node runs chains now.
+		now, err := r.engine.loadRecord(r.engine.ctx, r.work.Hash)
+		if err == nil && now.Term > r.engine.term {
+			r.engine.stop()
+			return false
+		}
+		if err == nil {
 			stored.revision = now.revision
 		}
 	}

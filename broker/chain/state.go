@@ -51,6 +51,7 @@ type record struct {
 	Items    []progress `json:"items"`
 	Told     bool       `json:"told,omitempty"` // whoever wanted the completion has it
 	Far      bool       `json:"far,omitempty"`  // an item failed because its target was not reached
+	Term     uint64     `json:"term,omitempty"` // of the runner that may write the record; 0: the node is alone, or nobody runs it yet
 
 	revision uint64
 }
@@ -126,6 +127,15 @@ func (r *Request) Target() string {
 		return u.String() + " " + r.Endpoint
 	}
 	return u.String() + r.Endpoint
+}
+
+// settled drops what only moves, which is not stored.
+func (r *record) settled() {
+	for i := range r.Items {
+		if p := &r.Items[i]; !p.State.over() {
+			*p = progress{}
+		}
+	}
 }
 
 // clone returns a copy that shares nothing that changes.

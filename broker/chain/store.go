@@ -35,7 +35,7 @@ func expiryKey(at time.Time, hash string) string {
 }
 
 // create stores a new chain: broker.ErrExists when there is one of that hash.
-func (e *Engine) create(ctx context.Context, w *Work, r *record) (size int, err error) {
+func (e *runner) create(ctx context.Context, w *Work, r *record) (size int, err error) {
 	value, err := json.Marshal(r)
 	if err != nil {
 		return 0, err
@@ -49,7 +49,7 @@ func (e *Engine) create(ctx context.Context, w *Work, r *record) (size int, err 
 }
 
 // save stores a record and what belongs to the same commit.
-func (e *Engine) save(ctx context.Context, hash string, r *record, more ...broker.Op) error {
+func (e *runner) save(ctx context.Context, hash string, r *record, more ...broker.Op) error {
 	value, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -61,8 +61,8 @@ func (e *Engine) save(ctx context.Context, hash string, r *record, more ...broke
 	return err
 }
 
-// load reads a chain. broker.ErrNotFound when there is none.
-func (e *Engine) load(ctx context.Context, hash string) (Work, *record, error) {
+// read reads a chain. broker.ErrNotFound when there is none.
+func (e *runner) read(ctx context.Context, hash string) (Work, *record, error) {
 	if hash == "" || len(hash) > maxHash || !plain(hash) {
 		return Work{}, nil, broker.ErrNotFound
 	}
@@ -85,7 +85,7 @@ func (e *Engine) load(ctx context.Context, hash string) (Work, *record, error) {
 	return w, r, err
 }
 
-func (e *Engine) loadRecord(ctx context.Context, hash string) (*record, error) {
+func (e *runner) loadRecord(ctx context.Context, hash string) (*record, error) {
 	stored, err := e.o.Store.Get(ctx, prefixState+hash)
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func readRecord(stored broker.Record) (*record, error) {
 }
 
 // answers reads what the items were answered; nil where there is nothing.
-func (e *Engine) answers(ctx context.Context, hash string, items int) ([]*Response, error) {
+func (e *runner) answers(ctx context.Context, hash string, items int) ([]*Response, error) {
 	all := make([]*Response, items)
 	prefix := prefixAnswer + hash + "/"
 	records, err := e.o.Store.List(ctx, prefix, "", items)
@@ -129,12 +129,12 @@ func opAnswer(hash string, item int, a *Response) broker.Op {
 }
 
 // opExpiry notes when an ended chain may be forgotten.
-func (e *Engine) opExpiry(hash string, ended time.Time) broker.Op {
+func (e *runner) opExpiry(hash string, ended time.Time) broker.Op {
 	return broker.OpPut(expiryKey(ended.Add(e.o.Keep), hash), nil)
 }
 
 // forget deletes a chain with everything that belongs to it.
-func (e *Engine) forget(ctx context.Context, hash string, r *record) error {
+func (e *runner) forget(ctx context.Context, hash string, r *record) error {
 	ops := []broker.Op{broker.OpDelete(prefixState+hash, r.revision), broker.OpDelete(prefixWork+hash, broker.AnyRevision)}
 	for i := range r.Items {
 		ops = append(ops, broker.OpDelete(answerKey(hash, i), broker.AnyRevision))
@@ -144,7 +144,7 @@ func (e *Engine) forget(ctx context.Context, hash string, r *record) error {
 }
 
 // each calls fn for every stored chain, in the order of hashes after one.
-func (e *Engine) each(ctx context.Context, after string, fn func(hash string, r *record) (more bool)) error {
+func (e *runner) each(ctx context.Context, after string, fn func(hash string, r *record) (more bool)) error {
 	if after != "" {
 		after = prefixState + after
 	}

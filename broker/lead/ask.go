@@ -28,18 +28,20 @@ var ErrNobody = errors.New("no node that leads has answered in time")
 
 // question travels to the leader.
 type question struct {
-	ID      string        `json:"id"`
-	Node    string        `json:"node"` // who asks
-	Verb    string        `json:"verb"`
-	Content []byte        `json:"content,omitempty"`
-	Time    time.Duration `json:"time"` // the asker waits no longer
+	ID      string          `json:"id"`
+	Node    string          `json:"node"` // who asks
+	Verb    string          `json:"verb"`
+	Content json.RawMessage `json:"content,omitempty"`
+	Time    time.Duration   `json:"time"` // the asker waits no longer
 }
 
 // reply travels back.
 type reply struct {
-	ID      string `json:"id"`
-	Content []byte `json:"content,omitempty"`
-	Error   string `json:"error,omitempty"` // "": none
+	ID      string          `json:"id"`
+	Content json.RawMessage `json:"content,omitempty"`
+	Error   string          `json:"error,omitempty"` // "": none
+
+	fault error // of this node's bus
 }
 
 // Refusal is the error that the leader's Answer returned, as text.
@@ -95,7 +97,7 @@ func (a *asks) close() {
 
 // Ask has the leader answer, this node or another. It waits for one until the context ends: then the error is ErrNobody, and what
 // was asked for may be done all the same. What the leader's Answer refuses is a *Refusal.
-// REQUIRES: the seat has a bus; content is shorter than what the bus carries.
+// broker.ErrTooLarge: content is longer than what the bus carries. REQUIRES: the seat has a bus; content is JSON, or nil.
 func (s *Seat) Ask(ctx context.Context, verb string, content []byte) ([]byte, error) {
 	raw := make([]byte, 16)
 	rand.Read(raw)
@@ -119,9 +121,16 @@ func (s *Seat) Ask(ctx context.Context, verb string, content []byte) ([]byte, er
 		if err != nil {
 			return nil, err
 		}
-		s.o.Bus.Publish(s.asks.questions(), data, broker.Keep{}, nil)
+		s.o.Bus.Publish(s.asks.questions(), data, broker.Keep{}, func(_ broker.Position, err error) {
+			if errors.Is(err, broker.ErrTooLarge) {
+				s.asks.take(reply{ID: q.ID, fault: err})
+			}
+		})
 		select {
 		case r := <-got:
+			if r.fault != nil {
+				return nil, r.fault
+			}
 			if r.Error != "" {
 				return nil, &Refusal{r.Error}
 			}
@@ -138,9 +147,13 @@ func (s *Seat) Ask(ctx context.Context, verb string, content []byte) ([]byte, er
 // answered takes the answer to an own question. It does not block.
 func (a *asks) answered(m *broker.Message) {
 	var r reply
-	if json.Unmarshal(m.Data, &r) != nil {
-		return
+	if json.Unmarshal(m.Data, &r) == nil {
+		a.take(r)
 	}
+}
+
+// take hands a reply to who waits for it.
+func (a *asks) take(r reply) {
 	a.mu.Lock()
 	got := a.waiting[r.ID]
 	delete(a.waiting, r.ID)

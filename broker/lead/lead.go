@@ -35,7 +35,7 @@ type Options struct {
 	// Act does the work until its context ends, which is when another node may begin; then it returns soon. term grows with
 	// every leader of the name, from 1. An Act that returns by itself gives the lead up; it is called again when this node leads anew.
 	Act func(ctx context.Context, term uint64)
-	// Answer answers what nodes ask while this one leads; nil: nobody asks. See Seat.Ask.
+	// Answer answers, in JSON, what nodes ask while this one leads; nil: nobody asks. See Seat.Ask.
 	Answer func(ctx context.Context, verb string, content []byte) ([]byte, error)
 	Log    *slog.Logger // nil means none
 }

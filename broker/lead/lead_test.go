@@ -1,9 +1,11 @@
 package lead
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -73,7 +75,7 @@ func (r *room) open(node string, store broker.Store) *Seat {
 			if verb == "no" {
 				return nil, errors.New("never")
 			}
-			return fmt.Appendf(nil, "%s %s %s", node, verb, content), nil
+			return fmt.Appendf(nil, "\"%s %s %s\"", node, verb, bytes.Trim(content, `"`)), nil
 		}})
 	if err != nil {
 		r.t.Fatal(err)
@@ -177,7 +179,7 @@ func TestAsk(t *testing.T) {
 		time.Sleep(time.Second)
 		seats["b"] = r.open("b", r.store)
 		for node, s := range seats {
-			if got, err := s.Ask(t.Context(), "who", []byte(node)); err != nil || string(got) != "a who "+node {
+			if got, err := s.Ask(t.Context(), "who", strconv.AppendQuote(nil, node)); err != nil || string(got) != strconv.Quote("a who "+node) {
 				t.Errorf("%s is answered %q, %v", node, got, err)
 			}
 			var refusal *Refusal
@@ -192,7 +194,7 @@ func TestAsk(t *testing.T) {
 			t.Fatal(err)
 		}
 		seats["a"].Close()
-		if got, err := asker.Ask(t.Context(), "who", nil); err != nil || string(got) != "b who " {
+		if got, err := asker.Ask(t.Context(), "who", nil); err != nil || string(got) != `"b who "` {
 			t.Errorf("after a has closed: %q, %v", got, err)
 		}
 		seats["b"].Close()
