@@ -54,7 +54,9 @@ type Keep struct {
 // at a time for one subject and in the order of offsets; they must not block.
 type Handler struct {
 	Message func(*Message)
-	Gap     func(reason string) // messages may have been missed (a lost link); nil if nobody wants to know
+	// Gap tells that messages may have been missed (a lost link); nil if nobody wants to know. More may be missed until
+	// the bus has its subscriptions back: a call of History that begins now waits for that.
+	Gap func(reason string)
 }
 
 // Subscription is what Subscribe returns.

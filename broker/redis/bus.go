@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -320,7 +321,7 @@ func parseHistory(answer []rueidis.RedisMessage) (r broker.Recovery, err error) 
 	return r, nil
 }
 
-// Health says why the bus cannot be used now; nil when it can.
+// Health says why the bus cannot be used now; nil when it can, and hears what others publish.
 func (b *Bus) Health() error {
 	for _, l := range b.links {
 		if err := l.health(); err != nil {
@@ -328,6 +329,14 @@ func (b *Bus) Health() error {
 		}
 	}
 	return nil
+}
+
+// up reports whether all links are there.
+func (b *Bus) up() bool {
+	return !slices.ContainsFunc(b.links, func(l *link) bool {
+		up, _, _ := l.state(0)
+		return !up
+	})
 }
 
 // Close ends the bus: messages that cannot be sent in a moment are answered with broker.ErrClosed. It is idempotent.
@@ -345,7 +354,7 @@ func (b *Bus) Close() error {
 func (b *Bus) flush(most time.Duration) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(most); b.waiting.Load() > 0 && time.Now().Before(end) && b.Health() == nil && b.stop.Err() == nil; {
+	for end := time.Now().Add(most); b.waiting.Load() > 0 && time.Now().Before(end) && b.up() && b.stop.Err() == nil; {
 		<-tick.C
 	}
 }

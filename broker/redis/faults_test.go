@@ -11,8 +11,14 @@ import (
 	"gosper/broker/redis/redistest"
 )
 
-// reconnectTime is how long it may take until all goes on after a fault has ended.
-const reconnectTime = 5 * time.Second
+const (
+	// patience bounds the wait for a condition. It only costs time when a test fails.
+	patience = 30 * time.Second
+	// reconnectTime is how long it may take until all goes on after a fault has ended, on a machine at rest.
+	reconnectTime = 5 * time.Second
+	// restTalk is more than a crowd's talk takes on such a machine.
+	restTalk = 100 * time.Millisecond
+)
 
 // crowd is a set of subscribers on one node, each of a subject of its own, with one pattern that matches them all.
 type crowd struct {
@@ -56,18 +62,40 @@ func (c *crowd) join(pattern string) *member {
 	return m
 }
 
-// talk publishes to each member from a bus until one message of each was taken, and waits until each member, and the
-// pattern, has heard it.
-func (c *crowd) talk(from *Redis, within time.Duration) {
+// talk publishes to each member from a bus until one message of each was taken, waits until each member has heard it, and
+// returns how long that took.
+func (c *crowd) talk(from *Redis) time.Duration {
 	c.t.Helper()
-	end := time.Now().Add(within)
+	begin := time.Now()
 	before := make([]int64, len(c.all))
 	for i, m := range c.all {
 		before[i] = m.got.Load()
-		say(c.t, from, m.subject, end)
+		say(c.t, from, m.subject, begin.Add(patience))
 	}
 	for i, m := range c.all {
-		await(c.t, end, "a message at "+m.subject, func() bool { return m.got.Load() > before[i] })
+		await(c.t, "a message at "+m.subject, func() bool { return m.got.Load() > before[i] })
+	}
+	return time.Since(begin)
+}
+
+// recovers waits until a fault's end has been noticed by all: the links are there, everybody was told of the gap, and messages
+// come from each bus. The time for that is the promise of the package; a machine on which talk took longer before the fault
+// has more of it.
+func (c *crowd) recovers(talk time.Duration, all ...*Redis) {
+	c.t.Helper()
+	most := time.Duration(float64(reconnectTime) * max(1, talk.Seconds()/restTalk.Seconds()))
+	begin := time.Now()
+	c.told()
+	for _, r := range all {
+		await(c.t, "the links", func() bool { return r.Health() == nil })
+	}
+	for _, r := range all {
+		c.talk(r)
+	}
+	took := time.Since(begin)
+	c.t.Logf("all went on after %s; a talk took %s before", took, talk)
+	if took > most {
+		c.t.Errorf("that may take %s", most)
 	}
 }
 
@@ -97,30 +125,28 @@ func publish(t *testing.T, from *Redis, subject string) (broker.Position, error)
 	select {
 	case a := <-done:
 		return a.at, a.err
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("a publish was never answered")
 	}
 	panic("not reached")
 }
 
-func await(t *testing.T, end time.Time, what string, ok func() bool) {
+func await(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for ; !ok(); <-tick.C {
+	for end := time.Now().Add(patience); !ok(); <-tick.C {
 		if time.Now().After(end) {
 			t.Fatal("waited in vain: ", what)
 		}
 	}
 }
 
-// toldAll fails unless every subscriber was told of a gap more often than before.
-func (c *crowd) toldAll(before int64) {
+// told waits until every subscriber was told of a gap.
+func (c *crowd) told() {
 	c.t.Helper()
 	for _, m := range append(c.all, c.wild) {
-		if m.gaps.Load() <= before {
-			c.t.Errorf("%s was told of %d gaps, %d before the fault", m.subject, m.gaps.Load(), before)
-		}
+		await(c.t, "the gap of "+m.subject, func() bool { return m.gaps.Load() > 0 })
 	}
 }
 
@@ -135,7 +161,7 @@ func TestFaults(t *testing.T) {
 		{"Restart", func(s *redistest.Server, _ *proxy, _ *crowd) { s.Kill(); s.Run() }},
 		{"Pause", func(s *redistest.Server, _ *proxy, c *crowd) {
 			s.Pause()
-			await(c.t, time.Now().Add(2*reconnectTime), "the link to be given up", func() bool { return c.bus.Health() != nil })
+			await(c.t, "the link to be given up", func() bool { return c.bus.Health() != nil })
 			before := c.wild.got.Load()
 			done := make(chan error, 2)
 			joins, err := c.bus.Subscribe(c.name+".7", broker.Handler{Message: func(*broker.Message) { c.join(c.name + ".late") }})
@@ -152,13 +178,13 @@ func TestFaults(t *testing.T) {
 		{"Flapping", func(s *redistest.Server, _ *proxy, c *crowd) {
 			for range 3 {
 				s.Kill()
-				await(c.t, time.Now().Add(reconnectTime), "the link to be lost", func() bool { return c.bus.Health() != nil })
+				await(c.t, "the link to be lost", func() bool { return c.bus.Health() != nil })
 				s.Run()
 			}
 		}},
 		{"HalfOpen", func(_ *redistest.Server, p *proxy, c *crowd) {
 			p.swallow()
-			await(c.t, time.Now().Add(reconnectTime), "the gap", func() bool { return c.wild.gaps.Load() > 0 })
+			c.told()
 		}},
 	}
 	for _, f := range faults {
@@ -168,14 +194,9 @@ func TestFaults(t *testing.T) {
 			p := newProxy(t, s.Addr())
 			here, there := open(t, "redis://"+p.listener.Addr().String()), open(t, s.URL())
 			c := newCrowd(t, here, "crowd")
-			c.talk(here, reconnectTime)
-			c.talk(there, reconnectTime)
+			talk := max(c.talk(here), c.talk(there))
 			f.cause(s, p, c)
-			end := time.Now().Add(reconnectTime)
-			await(t, end, "both nodes' links", func() bool { return here.Health() == nil && there.Health() == nil })
-			c.toldAll(0)
-			c.talk(there, reconnectTime)
-			c.talk(here, reconnectTime)
+			c.recovers(talk, there, here)
 		})
 	}
 }
@@ -187,14 +208,11 @@ func TestClusterRestart(t *testing.T) {
 	s := redistest.StartCluster(t)
 	here := open(t, s.URL())
 	c := newCrowd(t, here, "crowd")
-	c.talk(here, reconnectTime)
+	talk := c.talk(here)
 	s.Kill()
-	await(t, time.Now().Add(reconnectTime), "the links to be lost", func() bool { return here.Health() != nil })
+	await(t, "the links to be lost", func() bool { return here.Health() != nil })
 	s.Run()
-	end := time.Now().Add(2 * reconnectTime)
-	await(t, end, "all links", func() bool { return here.Health() == nil })
-	c.talk(here, reconnectTime)
-	c.toldAll(0)
+	c.recovers(talk, here)
 }
 
 // Goal: no offset is given twice in an epoch when the server comes back with less than it had. Method: a snapshot of
@@ -212,9 +230,9 @@ func TestOlderData(t *testing.T) {
 		t.Fatalf("%v, then %v", first, second)
 	}
 	s.Kill()
-	await(t, time.Now().Add(reconnectTime), "the link to be lost", func() bool { return r.Health() != nil })
+	await(t, "the link to be lost", func() bool { return r.Health() != nil })
 	s.Run()
-	third := say(t, r, "talk", time.Now().Add(reconnectTime))
+	third := say(t, r, "talk", time.Now().Add(patience))
 	if third.Epoch <= second.Epoch || third.Offset != 1 {
 		t.Errorf("after the restart with older data came %v, before it %v", third, second)
 	}
@@ -240,7 +258,7 @@ func TestBounds(t *testing.T) {
 	const count = MaxQueue + 2*batchMessages + 1000
 	flood := func() (answers, busy *atomic.Int64) {
 		answers, busy = new(atomic.Int64), new(atomic.Int64)
-		longest := time.Duration(0)
+		waits := 0
 		for range count {
 			begin := time.Now()
 			r.Bus().Publish("flood", []byte("x"), broker.Keep{Messages: 5}, func(_ broker.Position, err error) {
@@ -251,10 +269,12 @@ func TestBounds(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			longest = max(longest, time.Since(begin))
+			if time.Since(begin) > time.Second {
+				waits++
+			}
 		}
-		if longest > time.Second {
-			t.Errorf("a publish took %s", longest)
+		if waits > 2 { // a busy machine may let one stand still, but not all
+			t.Errorf("%d of %d publishes took more than a second", waits, count)
 		}
 		return answers, busy
 	}
@@ -274,14 +294,14 @@ func TestBounds(t *testing.T) {
 		t.Errorf("%d bytes wait, %d big messages were refused", got, big.Load())
 	}
 	s.Resume()
-	await(t, time.Now().Add(4*reconnectTime), "all answers", func() bool { return answers.Load() == count })
-	say(t, r, "flood", time.Now().Add(2*reconnectTime))
+	await(t, "all answers", func() bool { return answers.Load() == count })
+	say(t, r, "flood", time.Now().Add(patience))
 	s.Pause()
-	await(t, time.Now().Add(reconnectTime), "the link to be given up", func() bool { return r.Health() != nil })
+	await(t, "the link to be given up", func() bool { return r.Health() != nil })
 	begin := time.Now()
 	_, readErr := r.Bus().History(t.Context(), "flood", broker.Position{}, 1)
 	setErr := r.Registry().Set(t.Context(), "key", nil, time.Minute)
-	if took := time.Since(begin); !errors.Is(readErr, broker.ErrBusy) || !errors.Is(setErr, broker.ErrBusy) || took > time.Second {
+	if took := time.Since(begin); !errors.Is(readErr, broker.ErrBusy) || !errors.Is(setErr, broker.ErrBusy) || took > CallPatience { // at once, and not when their own time is over
 		t.Errorf("while Redis is known to be away: %v and %v after %s", readErr, setErr, took)
 	}
 	answers, _ = flood()

@@ -32,6 +32,7 @@ type link struct {
 	wants     map[channel]*want
 	dirty     []channel // to be looked at
 	confirmed uint64
+	first     uint64 // the change that makes all subscriptions on this connection
 	up        bool
 	since     time.Time     // of the present state
 	fault     error         // why it is down
@@ -212,7 +213,7 @@ func (l *link) begin() {
 				delete(l.wants, c)
 			}
 		}
-		l.asked.Add(1)
+		l.first = l.asked.Add(1)
 	})
 	linksUp.Inc()
 	if again {
@@ -397,8 +398,11 @@ func (l *link) hear(text string) {
 func (l *link) health() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.up {
+	switch {
+	case l.up && l.confirmed >= l.first:
 		return nil
+	case l.up:
+		return errors.New("redis is back, and subscriptions are being made again")
 	}
 	return fmt.Errorf("redis is away for %s: %w", time.Since(l.since).Round(time.Second), l.fault)
 }

@@ -93,7 +93,7 @@ func TestTLSAndUser(t *testing.T) {
 	for _, text := range []string{"redis://anna:p%40ss@" + s.Addr(), "rediss://anna:p%40ss@127.0.0.1:" + port + files} {
 		r := open(t, text)
 		c := newCrowd(t, r, "crowd")
-		c.talk(r, reconnectTime)
+		c.talk(r)
 		if err := r.Registry().Set(t.Context(), "nonce", []byte("x"), time.Minute); err != nil {
 			t.Error(err)
 		}

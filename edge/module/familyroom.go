@@ -218,14 +218,28 @@ func (t *Tools) moveRooms(r *rooms) {
 		}
 		waiting, all := r.take()
 		if all {
-			for place := range t.online.places() {
-				waiting[place] = true
-			}
+			t.noteAll(waiting)
 		}
 		for place := range waiting {
 			ctx, cancel := context.WithTimeout(context.Background(), roomPatience)
 			t.regroupHere(ctx, place.world, place.account)
 			cancel()
 		}
+	}
+}
+
+// noteAll adds every account with connections here, once changes elsewhere are heard again after a gap.
+func (t *Tools) noteAll(waiting map[room]bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), roomPatience)
+	defer cancel()
+	heard := make(map[string]bool)
+	for place := range t.online.places() {
+		if !heard[place.world] {
+			heard[place.world] = true
+			t.heardAgain(ctx, roomSubject(place.world))
+		}
+	}
+	for place := range t.online.places() { // who came meanwhile too
+		waiting[place] = true
 	}
 }

@@ -68,6 +68,7 @@ func (t *Tools) endOlder(account, login string) {
 
 // checkLogins reads the record of every account with connections here, after tellings may have been missed.
 func (t *Tools) checkLogins(ctx context.Context) {
+	t.heardAgain(ctx, loginsPattern)
 	for _, account := range t.online.accounts() {
 		l, _, err := t.loadLogins(ctx, account)
 		if err != nil {
@@ -75,6 +76,14 @@ func (t *Tools) checkLogins(ctx context.Context) {
 			return
 		}
 		t.endOlder(account, l.Login)
+	}
+}
+
+// heardAgain waits, after a gap of the bus, until what is published to the subject is heard again: whatever was published before
+// that is in the Store by then. When the bus cannot say so it has lost its link once more, and another gap follows.
+func (t *Tools) heardAgain(ctx context.Context, subject string) {
+	if _, err := t.bus.History(ctx, subject, broker.Position{}, 0); err != nil {
+		t.log.Warn("after a gap of the bus it is not yet sure that other nodes are heard again", "subject", subject, "error", err)
 	}
 }
 

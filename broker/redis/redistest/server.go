@@ -27,7 +27,7 @@ type Server struct {
 }
 
 // patience bounds the wait for a server to start or end.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // Need skips the test when there is no redis-server; with CI=true that is a failure.
 func Need(t testing.TB) string {
@@ -140,12 +140,12 @@ func (s *Server) command(words ...string) {
 
 // Do sends one command on a connection of its own and returns the beginning of the raw answer, at most 64 KiB.
 func (s *Server) Do(words ...string) (string, error) {
-	c, err := net.DialTimeout("tcp", s.Addr(), time.Second)
+	c, err := net.DialTimeout("tcp", s.Addr(), patience)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		return "", err
 	}
 	request := fmt.Appendf(nil, "*%d\r\n", len(words))
