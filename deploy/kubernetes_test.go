@@ -4,7 +4,6 @@ package deploy
 
 import (
 	"maps"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -224,16 +223,23 @@ func (m *manifests) checkPlaces(t *testing.T, w *workload, o *node.Options) {
 // checkNames looks up every host that a variable names.
 func (m *manifests) checkNames(t *testing.T, w *workload, env map[string]string) {
 	for name, value := range env {
-		u, err := url.Parse(value)
-		if err != nil || u.Host == "" {
-			continue
-		}
-		for _, host := range strings.Split(u.Host, ",") {
+		for _, host := range hosts(value) {
 			if !m.reachable(host) {
 				t.Errorf("%s: env %s: no service and no pod is %s", w.where, name, host)
 			}
 		}
 	}
+}
+
+// hosts returns the host:port of an address like scheme://user@host:port,host:port/path?query; none for other texts.
+func hosts(text string) []string {
+	_, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		return nil
+	}
+	rest, _, _ = strings.Cut(rest, "?")
+	rest, _, _ = strings.Cut(rest, "/")
+	return strings.Split(rest[strings.LastIndex(rest, "@")+1:], ",")
 }
 
 // reachable says whether host:port is a service, or a pod of a StatefulSet by its service. Without a port the name counts.

@@ -20,8 +20,10 @@ import (
 // builds are the sets of manifests that somebody would apply: the resources and components of a kustomization, from
 // kubernetes/.
 var builds = map[string]struct{ resources, components []string }{
-	"base":          {[]string{"base"}, nil},
-	"base with TLS": {[]string{"base"}, []string{"components/tls"}},
+	"base":             {[]string{"base"}, nil},
+	"base with TLS":    {[]string{"base"}, []string{"components/tls"}},
+	"cluster":          {[]string{"overlays/cluster"}, nil},
+	"cluster with TLS": {[]string{"overlays/cluster"}, []string{"components/tls"}},
 }
 
 // workload is a StatefulSet or a Deployment.
@@ -94,7 +96,8 @@ func build(t *testing.T, resources, components []string) *manifests {
 	for _, r := range built.Resources() {
 		where := r.GetKind() + " " + r.GetName()
 		if origin, err := r.GetOrigin(); err == nil && origin != nil {
-			where = strings.TrimLeft(filepath.ToSlash(origin.Path), "./") + ": " + where
+			path := filepath.ToSlash(origin.Path)
+			where = path[max(0, strings.LastIndex(path, "deploy/")):] + ": " + where
 		}
 		if text, err = r.AsYAML(); err != nil {
 			t.Fatal(err)
@@ -117,11 +120,11 @@ func (m *manifests) add(where, kind string, text []byte) error {
 	switch kind {
 	case "StatefulSet":
 		s, err := strict[appsv1.StatefulSet](text)
-		m.workloads = append(m.workloads, &workload{where, kind, s.Name, *s.Spec.Replicas, s.Spec.Template.Labels, s.Spec.Selector.MatchLabels, &s.Spec.Template.Spec, &s})
+		m.workloads = append(m.workloads, &workload{where, kind, s.Name, one(s.Spec.Replicas), s.Spec.Template.Labels, s.Spec.Selector.MatchLabels, &s.Spec.Template.Spec, &s})
 		return err
 	case "Deployment":
 		d, err := strict[appsv1.Deployment](text)
-		m.workloads = append(m.workloads, &workload{where, kind, d.Name, *d.Spec.Replicas, d.Spec.Template.Labels, d.Spec.Selector.MatchLabels, &d.Spec.Template.Spec, nil})
+		m.workloads = append(m.workloads, &workload{where, kind, d.Name, one(d.Spec.Replicas), d.Spec.Template.Labels, d.Spec.Selector.MatchLabels, &d.Spec.Template.Spec, nil})
 		return err
 	case "Service":
 		return keep(&m.services, where, text)
@@ -148,6 +151,14 @@ func (m *manifests) add(where, kind string, text []byte) error {
 		return err
 	}
 	return fmt.Errorf("kind: the test does not know %s", kind)
+}
+
+// one is a number of pods: 1 where nobody says how many.
+func one(replicas *int32) int32 {
+	if replicas == nil {
+		return 1
+	}
+	return *replicas
 }
 
 func keep[T any](list *[]*named[T], where string, text []byte) error {
