@@ -80,7 +80,9 @@ func open(t *testing.T, o EngineOptions) *Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.Start()
+	if err := e.Start(); err != nil {
+		t.Fatal(err)
+	}
 	return e
 }
 
