@@ -64,6 +64,8 @@ type Options struct {
 	Binary string
 	// Time is how long a soak lasts. Default 10 min; in a quick run it is at most 20 s.
 	Time time.Duration
+	// Nodes of a crowd on several nodes. 0 means 6, or 2 in a quick run.
+	Nodes int
 	// Progress receives the progress bar; nil means no bar.
 	Progress io.Writer
 	// Log receives the standard error of child processes; nil drops it.
@@ -89,6 +91,8 @@ func (o *Options) Validate() error {
 		return errors.New("duration: must be between 100ms and 1h")
 	case o.Repeat < 1 || o.Repeat > 1000:
 		return errors.New("repeat: must be between 1 and 1000")
+	case o.Nodes < 0 || o.Nodes > MaxClusterNodes:
+		return fmt.Errorf("nodes: must be between 1 and %d", MaxClusterNodes)
 	case o.Time < time.Second || o.Time > 7*24*time.Hour:
 		return errors.New("time: must be between 1s and a week")
 	}

@@ -29,12 +29,16 @@ type ClusterOptions struct {
 	Binary string    // the program; "" is this very binary
 	Dir    string    // folder for everything on disk; "" makes one that goes with the cluster
 	Nodes  int       // 1 to MaxClusterNodes. Default 3
-	NATS   int       // NATS servers, 1 or 3: as many replicas of everything. Default 3
+	NATS   int       // NATS servers, 1 or 3: as many replicas of everything. NoNATS: none. Default 3
+	Lazy   bool      // NATS servers sync their files every two minutes, as they do when told nothing, and not at each write
 	Bus    string    // BusNATS or BusRedis. Default BusNATS
 	Port   int       // first of the ports of the nodes, portsEach for each; 0 means free ones
 	Flags  []string  // further flags of every node
 	Log    io.Writer // receives the standard error of all processes; nil drops it
 }
+
+// NoNATS in ClusterOptions.NATS starts no NATS server: the bus is in Redis then, and what lasts is each node's own.
+const NoNATS = -1
 
 // MaxClusterNodes bounds the nodes of a cluster: more of them on one machine show nothing new.
 const MaxClusterNodes = 16
@@ -63,7 +67,7 @@ func (o ClusterOptions) withDefaults() (ClusterOptions, error) {
 	switch {
 	case o.Nodes < 1 || o.Nodes > MaxClusterNodes:
 		return o, fmt.Errorf("nodes: must be between 1 and %d", MaxClusterNodes)
-	case o.NATS != 1 && o.NATS != 3:
+	case o.NATS != 1 && o.NATS != 3 && (o.NATS != NoNATS || o.Bus != BusRedis):
 		return o, errors.New("nats: must be 1 or 3")
 	case o.Bus != BusNATS && o.Bus != BusRedis:
 		return o, fmt.Errorf("bus: must be %s or %s", BusNATS, BusRedis)
@@ -181,6 +185,9 @@ const natsServerPeer = "nats-server"
 
 // startNATS starts the NATS servers: processes of this binary, which has nats-server in it as a peer of its benches.
 func (c *Cluster) startNATS(ctx context.Context) error {
+	if c.options.NATS == NoNATS {
+		return nil
+	}
 	clients, err := freeAddrs(2 * c.options.NATS)
 	if err != nil {
 		return err
@@ -189,7 +196,7 @@ func (c *Cluster) startNATS(ctx context.Context) error {
 	for i := range c.options.NATS {
 		name := fmt.Sprint("nats", i+1)
 		s, _, err := startChild(name, c.options.Binary, []string{"bench", PeerArg, natsServerPeer, "--dir", filepath.Join(c.dir, name),
-			name, clients[i], routes[i], strings.Join(routes, ",")}, c.options.Log)
+			name, clients[i], routes[i], strings.Join(routes, ","), strconv.FormatBool(c.options.Lazy)}, c.options.Log)
 		if err != nil {
 			return err
 		}
@@ -205,12 +212,12 @@ func (c *Cluster) startNATS(ctx context.Context) error {
 }
 
 // natsServerMain runs a NATS server of a cluster until ctx ends. Its words are its name, the address for clients, the one
-// for other servers, and those of all servers. What it has answered is on disk.
+// for other servers, those of all servers, and whether it is lazy: else what it has answered is on disk.
 func natsServerMain(ctx context.Context, dir string, words []string, out io.Writer) error {
-	if dir == "" || len(words) != 4 {
-		return fmt.Errorf("%s: needs --dir, a name, two addresses and the addresses of all", natsServerPeer)
+	if dir == "" || len(words) != 5 {
+		return fmt.Errorf("%s: needs --dir, a name, two addresses, the addresses of all, and true or false", natsServerPeer)
 	}
-	o := &server.Options{ServerName: words[0], JetStream: true, StoreDir: dir, SyncAlways: true, NoSigs: true, NoLog: true}
+	o := &server.Options{ServerName: words[0], JetStream: true, StoreDir: dir, SyncAlways: words[4] != "true", NoSigs: true, NoLog: true}
 	if err := splitAddr(words[1], &o.Host, &o.Port); err != nil {
 		return err
 	}

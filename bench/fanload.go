@@ -206,15 +206,17 @@ func (l *fanLoad) counts() fanCounts {
 	return c
 }
 
-// publish sends n messages of one publisher in one write.
-func (l *fanLoad) publish(pub, n int) error {
+// publish sends n messages of one publisher in one write, which are due now.
+func (l *fanLoad) publish(pub, n int) error { return l.publishDue(pub, n, time.Now()) }
+
+// publishDue is publish of messages that were due at some time.
+func (l *fanLoad) publishDue(pub, n int, due time.Time) error {
 	l.out = l.out[:0]
 	text := make([]byte, 0, l.size)
-	now := time.Now()
 	for range n {
 		text = appendFanText(text[:0], pub, l.numbers[pub], l.size)
 		l.numbers[pub]++
-		l.sentAt.note(pub, l.numbers[pub]-1, now)
+		l.sentAt.note(pub, l.numbers[pub]-1, due)
 		l.out = l.proto.publish(l.out, text)
 	}
 	l.sent += uint64(n)

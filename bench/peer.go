@@ -37,6 +37,8 @@ func PeerMain(ctx context.Context, args []string, out io.Writer) error {
 		return jetstreamMain(ctx, *dir, out)
 	case natsServerPeer:
 		return natsServerMain(ctx, *dir, flags.Args(), out)
+	case crowdPeer:
+		return crowdMain(ctx, *dir, flags.Args(), out)
 	case gateWorkerPeer:
 		return gateWorkerMain(ctx, flags.Args(), out)
 	case "floor":

@@ -72,6 +72,7 @@ func (q *benchRequest) parse(args []string, std stdio) (code int, done bool) {
 	flags.DurationVar(&q.Duration, "duration", q.Duration, "measured time of each side, over all repeats")
 	flags.IntVar(&q.Repeat, "repeat", q.Repeat, "how often each side is measured, in turns")
 	flags.DurationVar(&q.Time, "time", q.Time, "how long a soak lasts")
+	flags.IntVar(&q.Nodes, "nodes", 0, "nodes of the crowd of the cluster scenario; 0 is 6, or 2 in a short run")
 	flags.BoolVar(&q.Quick, "quick", false, "a short run with fewer connections: a check, not a measurement")
 	flags.BoolVar(&q.json, "json", false, "print one JSON object")
 	flags.StringVar(&q.report, "report", "", "write a page with the results to this file, and the JSON beside it")
@@ -150,6 +151,7 @@ func (q *benchRequest) command() string {
 		{"duration", q.Duration, q.Duration == usual.Duration},
 		{"repeat", q.Repeat, q.Repeat == usual.Repeat},
 		{"time", q.Time, q.Time == usual.Time},
+		{"nodes", q.Nodes, q.Nodes == usual.Nodes},
 	} {
 		if !flag.usual {
 			words = append(words, fmt.Sprintf("--%s %v", flag.name, flag.value))
