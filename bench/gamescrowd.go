@@ -39,6 +39,8 @@ type gameReader struct {
 	p        *poller
 	links    []gameLink
 	buf      []byte
+	begun    int       // links that have a snapshot
+	snapshot time.Time // the last one came then
 	counting bool
 	crowdCounts
 }
@@ -119,6 +121,32 @@ func (c *gameCrowd) close() {
 			closeHard(r.links[i].fd)
 		}
 		r.p.close()
+	}
+}
+
+// settleMost is how long a crowd may take until all are in step.
+const settleMost = 30 * time.Second
+
+// settle reads until everybody has a snapshot and nobody has needed another one for a while, so that a run does not count
+// what its own beginning has cost.
+func (c *gameCrowd) settle(ctx context.Context, calm time.Duration) error {
+	for end := time.Now().Add(settleMost); ; {
+		if err := c.run(ctx, calm/2); err != nil {
+			return err
+		}
+		begun, last := 0, time.Time{}
+		for _, r := range c.readers {
+			begun += r.begun
+			if r.snapshot.After(last) {
+				last = r.snapshot
+			}
+		}
+		if begun == c.links && time.Since(last) >= calm {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%d of %d watchers have a snapshot after %v, the last one came %v ago", begun, c.links, settleMost, time.Since(last).Round(time.Millisecond))
+		}
 	}
 }
 
@@ -258,8 +286,16 @@ func (c *gameReader) grid(l *gameLink, payload []byte, now time.Time) error {
 	}
 	before := l.generation
 	l.generation = h.Generation
+	snapshot := h.Kind == protocol.GridSnapshot
+	if snapshot {
+		c.snapshot = now
+		if !l.begun {
+			l.begun = true
+			c.begun++
+			return nil
+		}
+	}
 	if !l.begun || !c.counting {
-		l.begun = l.begun || h.Kind == protocol.GridSnapshot
 		return nil
 	}
 	if !l.cells {
@@ -268,7 +304,6 @@ func (c *gameReader) grid(l *gameLink, payload []byte, now time.Time) error {
 	}
 	c.frames++
 	c.bytes += uint64(len(payload))
-	snapshot := h.Kind == protocol.GridSnapshot
 	switch {
 	case h.Generation < before, h.Generation == before && !snapshot:
 		c.doubled++

@@ -50,7 +50,7 @@ func (b *gamesBench) soup(ctx context.Context, n int) error {
 		return err
 	}
 	defer crowd.close()
-	if err := crowd.run(ctx, b.warmUp()); err != nil { // until all have their snapshot
+	if err := crowd.settle(ctx, b.warmUp()); err != nil {
 		return err
 	}
 	b.r.Step(0.7, "a fresh soup with %d watchers", n)
@@ -68,7 +68,6 @@ func (b *gamesBench) soupFigures(c *gameCrowd, alone, with besideFigures) {
 	b.r.Figure("soup_bytes_per_s", float64(c.bytes)/with.seconds)
 	b.r.Figure("soup_frame_bytes", float64(c.bytes)/float64(max(1, c.frames)))
 	b.r.Figure("soup_snapshots", float64(c.snapshots))
-	b.r.Figure("soup_skipped", float64(c.skipped))
 	b.r.Figure("soup_skipped_share", float64(c.skipped)/float64(max(1, c.skipped+c.frames)))
 	b.r.Figure("soup_cores", with.cores)
 	b.r.Figure("soup_server_bytes", with.memory)
@@ -80,7 +79,7 @@ func (b *gamesBench) soupFigures(c *gameCrowd, alone, with besideFigures) {
 		b.r.Figure("server_wait_"+name, f.serverWait)
 		b.r.Figure("generator_wait_"+name, f.generatorWait)
 	}
-	b.r.Balance(c.frames+c.missed, c.frames, c.missed, c.doubled) // what was skipped to a snapshot is not missing
+	b.balance("soup", c)
 }
 
 // bystanders are those beside a crowd: the watcher of a small game, and a player who chats in another world.
@@ -121,7 +120,7 @@ func (b *gamesBench) bystanders(ctx context.Context) (*bystanders, error) {
 		o.quiet.close()
 		return nil, err
 	}
-	if err = o.quiet.run(ctx, 3*crowdInterval); err != nil { // until it has its snapshot
+	if err = o.quiet.settle(ctx, 3*crowdInterval); err != nil {
 		o.close()
 		return nil, err
 	}
@@ -144,7 +143,9 @@ func (o *bystanders) beside(ctx context.Context, d time.Duration, crowd *gameCro
 	if err := errors.Join(err1, err2); err != nil {
 		return f, err
 	}
+	name := "alone"
 	if crowd != nil {
+		name = "soup"
 		crowd.begin()
 		if err := o.b.start(ctx, game); err != nil {
 			return f, err
@@ -174,7 +175,7 @@ func (o *bystanders) beside(ctx context.Context, d time.Duration, crowd *gameCro
 	f.serverWait = waitsOf(o.b.node.pid()).since(serverWaits)
 	f.generatorWait = waitsOf(os.Getpid()).since(generatorWaits)
 	f.quiet = o.quiet.lastArrivals(crowdInterval)
-	o.b.balance(o.quiet)
+	o.b.balance("quiet_"+name, o.quiet)
 	used, err1 := cpuTime(o.b.node.pid())
 	after, err2 := o.b.lateness(ctx)
 	f.cores = (used - cpu).Seconds() / f.seconds
