@@ -28,6 +28,7 @@ type QueueOptions struct {
 	MaxTubes int                   // tubes with jobs or waiting reservations, above: ErrBusy. Default 100,000
 	Limits   TubeLimits            // of every tube that Tubes does not name
 	Tubes    map[string]TubeLimits // of single tubes
+	MaxJobs  int                   // jobs and timers of an engine that has an entry of each in memory, above: ErrBusy. Default 4,000,000
 	Cache    int64                 // bytes of bodies an engine on disk keeps in memory. Default 32 MiB
 	Now      func() time.Time      // the wall clock, for delays and timers. Default time.Now
 }
@@ -55,6 +56,9 @@ func (o QueueOptions) WithDefaults() QueueOptions {
 	if o.MaxTubes == 0 {
 		o.MaxTubes = 100_000
 	}
+	if o.MaxJobs == 0 {
+		o.MaxJobs = 4_000_000
+	}
 	if o.Cache == 0 {
 		o.Cache = 32 << 20
 	}
@@ -71,6 +75,8 @@ func (o QueueOptions) Validate() error {
 		return fmt.Errorf("field MaxJob must be between 0 and %d", MaxValue)
 	case o.MaxTubes < 0:
 		return errors.New("field MaxTubes must not be negative")
+	case o.MaxJobs < 0:
+		return errors.New("field MaxJobs must not be negative")
 	case o.Cache < 0:
 		return errors.New("field Cache must not be negative")
 	case o.Limits.Jobs < 0:

@@ -52,6 +52,14 @@ func (t *Tube) window(s broker.JobState) *Window {
 	return &t.ready
 }
 
+// Each calls fn for every job of a state that rests in memory, in the order of the state. fn must not change the tube.
+func (t *Tube) Each(s broker.JobState, fn func(Key)) {
+	t.window(s).keys.Each(Key{}, func(k Key) bool {
+		fn(k)
+		return true
+	})
+}
+
 // count changes the number of jobs of a state.
 func (t *Tube) count(s broker.JobState, by int, priority uint32) {
 	t.counts[s] += uint64(by)

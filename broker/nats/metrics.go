@@ -20,6 +20,9 @@ func Metrics() []broker.Metric {
 		{Name: "gosper_nats_gaps_total", Help: "Gaps that were announced to subscriptions."},
 		{Name: "gosper_nats_dropped_total", Help: "Times that messages were dropped because this node took them too slowly."},
 		{Name: "gosper_nats_strangers_total", Help: "Messages that were not taken because no node of ours sent them."},
+		{Name: "gosper_nats_queue_leading", Help: "Queues of this process that lead: 1 on one node of all."},
+		{Name: "gosper_nats_queue_leads_total", Help: "Times that this process took the lead of the jobs."},
+		{Name: "gosper_nats_queue_far_total", Help: "Calls of other nodes that came to this one while it led the jobs."},
 	}
 }
 
@@ -38,4 +41,7 @@ var (
 	gapsTotal      = metrics.NewCounter("gosper_nats_gaps_total")
 	droppedTotal   = metrics.NewCounter("gosper_nats_dropped_total")
 	strangersTotal = metrics.NewCounter("gosper_nats_strangers_total")
+	leading        = metrics.NewGauge("gosper_nats_queue_leading", nil)
+	leadsTotal     = metrics.NewCounter("gosper_nats_queue_leads_total")
+	farCalls       = metrics.NewCounter("gosper_nats_queue_far_total")
 )

@@ -34,6 +34,7 @@ type State struct {
 	link  *link
 	store *Store
 	log   broker.Log
+	queue *Queue
 
 	closed atomic.Bool
 	life   context.Context // ends with Close
@@ -76,6 +77,9 @@ func (s *State) open(ctx context.Context) error {
 	short, cancel := context.WithTimeout(ctx, s.opts.StartWait)
 	defer cancel()
 	var err error
+	if s.queue, err = openQueue(short, s.opts, s.jobs, ""); err != nil {
+		return err
+	}
 	whole := make(chan struct{})
 	if s.store, err = openStore(short, s, func() { close(whole) }); err != nil {
 		return err
@@ -104,6 +108,12 @@ func (s *State) Store() broker.Store { return s.store }
 // Log returns the logs.
 func (s *State) Log() broker.Log { return s.log }
 
+// Queue returns the jobs. Calls wait while no node leads them yet.
+func (s *State) Queue() broker.Queue { return s.queue }
+
+// Schedule returns the timers.
+func (s *State) Schedule() broker.Schedule { return s.queue.schedule }
+
 // Health says why what lasts cannot be reached now; nil when it can.
 func (s *State) Health() error {
 	if s.link.away.Load() {
@@ -126,6 +136,9 @@ func (s *State) Promise() string {
 func (s *State) Close() error {
 	if s.closed.Swap(true) {
 		return nil
+	}
+	if s.queue != nil {
+		_ = s.queue.Close() // never fails
 	}
 	s.end()
 	s.link.close()

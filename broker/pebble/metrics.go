@@ -4,6 +4,7 @@ import (
 	"github.com/VictoriaMetrics/metrics"
 
 	"gosper/broker"
+	"gosper/broker/jobs"
 )
 
 // Metrics names the metric families of this package with their help texts. They count over all databases of the process.
@@ -52,18 +53,18 @@ var (
 	stallsTotal      = metrics.NewCounter("gosper_broker_stalls_total")
 	backgroundErrors = metrics.NewCounter("gosper_broker_background_errors_total")
 	freeBytes        = metrics.NewGauge("gosper_broker_free_bytes", nil)
-	putsTotal        = metrics.NewCounter("gosper_queue_puts_total")
-	reservesTotal    = metrics.NewCounter("gosper_queue_reserves_total")
-	deletesTotal     = metrics.NewCounter("gosper_queue_deletes_total")
-	releasesTotal    = metrics.NewCounter("gosper_queue_releases_total")
-	buriesTotal      = metrics.NewCounter("gosper_queue_buries_total")
-	kicksTotal       = metrics.NewCounter("gosper_queue_kicks_total")
-	timeoutsTotal    = metrics.NewCounter("gosper_queue_timeouts_total")
-	waitSeconds      = metrics.NewPrometheusHistogramExt("gosper_queue_wait_seconds", workBuckets)
-	runSeconds       = metrics.NewPrometheusHistogramExt("gosper_queue_run_seconds", workBuckets)
-	timersPending    = metrics.NewGauge("gosper_schedule_pending", nil)
-	firedTotal       = metrics.NewCounter("gosper_schedule_fired_total")
-	lateSeconds      = metrics.NewPrometheusHistogramExt("gosper_schedule_late_seconds", workBuckets)
+	putsTotal        = jobs.PutsTotal
+	reservesTotal    = jobs.ReservesTotal
+	deletesTotal     = jobs.DeletesTotal
+	releasesTotal    = jobs.ReleasesTotal
+	buriesTotal      = jobs.BuriesTotal
+	kicksTotal       = jobs.KicksTotal
+	timeoutsTotal    = jobs.TimeoutsTotal
+	waitSeconds      = jobs.WaitSeconds
+	runSeconds       = jobs.RunSeconds
+	timersPending    = jobs.TimersPending
+	firedTotal       = jobs.FiredTotal
+	lateSeconds      = jobs.LateSeconds
 	logEntriesTotal  = metrics.NewCounter("gosper_broker_log_entries_total")
 	logFenced        = metrics.NewCounter("gosper_broker_log_fenced_total")
 	historyBytes     = metrics.NewGauge("gosper_broker_history_bytes", nil)
@@ -71,6 +72,3 @@ var (
 
 // diskBuckets go from a fast virtual disk to one that is about to be given up, in seconds.
 var diskBuckets = []float64{25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 100e-3, 500e-3, 1, 5}
-
-// workBuckets go from a job that somebody waits for to a backlog of a day, in seconds.
-var workBuckets = []float64{100e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 50e-3, 250e-3, 1, 5, 30, 120, 600, 3600, 86400}
