@@ -423,7 +423,7 @@ type client struct {
 	r *bufio.Reader
 }
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 func dial(t testing.TB, addr net.Addr) *client {
 	t.Helper()

@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long a condition may take before a case fails.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // run counts cases, so that names are unique in a process even on a shared server.
 var run atomic.Uint64
@@ -27,10 +27,10 @@ func unique(prefix string) string {
 	return fmt.Sprintf("%s-%x-%d", prefix, time.Now().UnixNano(), run.Add(1))
 }
 
-// within returns a context that ends when patience does, or with the test.
+// within returns a context for the calls of a case, which ends with the test.
 func within(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	t.Cleanup(cancel)
 	return ctx
 }

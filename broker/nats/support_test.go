@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	)
 }
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // start runs a real server in this process, on a free port or the given one, until the test ends.
 func start(t testing.TB, dir string, port int) *server.Server {
@@ -82,7 +82,7 @@ func node(t testing.TB, url string) *Bus {
 func with(t testing.TB, o Options) *Bus {
 	t.Helper()
 	o.Log = slog.New(slog.DiscardHandler)
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
 	b, err := Open(ctx, o)
 	if err != nil {

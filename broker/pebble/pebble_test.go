@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 var lessRapid = func() {}
 
 // patience is how long anything in these tests may take that should take a moment.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 

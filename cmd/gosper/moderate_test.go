@@ -30,7 +30,7 @@ func dialLine(t *testing.T, n *node.Node, name string) *lineClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(time.Minute))
 	c := &lineClient{t, conn, bufio.NewReader(conn)}
 	c.send("00REGISTER" + strings.TrimSpace(nonce))
 	return c

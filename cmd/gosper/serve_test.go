@@ -51,7 +51,7 @@ func (s *served) end(t *testing.T) (signal syscall.Signal, code int) {
 			return status.Signal(), -1
 		}
 		return 0, status.ExitStatus()
-	case <-time.After(20 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("the process goes on")
 	}
 	return 0, 0
@@ -100,7 +100,7 @@ func TestSecondSignalEnds(t *testing.T) {
 // awaitAnswer asks until the answer is the right one.
 func awaitAnswer(t *testing.T, address string, right func(status int, body string) bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(30 * time.Second); ; {
 		response, err := http.Get(address)
 		if err != nil {
 			t.Fatal(err)

@@ -65,7 +65,7 @@ func newCaller(t *testing.T) *caller {
 // call calls a function and checks its answer, which it returns when it is a good one.
 func (c *caller) call(route, content string) map[string]any {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	replies := make(chan module.Reply, 1)
 	c.table.Call(&module.Call{Context: ctx, Route: route, Door: "http", Content: []byte(content), Who: c.who, Received: time.Now()}, func(r module.Reply) { replies <- r })

@@ -14,12 +14,15 @@ import (
 	"gosper/protocol"
 )
 
+// patience bounds the wait for a condition. It only costs time when a test fails.
+const patience = 30 * time.Second
+
 // noLeaks fails the test when a goroutine of it is left in the end. It is called first, since clean-ups run backwards.
 func noLeaks(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Cleanup(func() {
 		var err error
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); { // Find waits a second by itself
+		for end := time.Now().Add(patience); time.Now().Before(end); { // Find waits a second by itself
 			if err = goleak.Find(before); err == nil {
 				return
 			}
@@ -59,7 +62,7 @@ type lineConn struct {
 
 // want reads one line and compares.
 func (c *lineConn) want(line string) {
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.SetReadDeadline(time.Now().Add(patience))
 	got, err := c.in.ReadString('\n')
 	if err != nil || got != line+"\r\n" {
 		c.t.Errorf("the server got %q, %v; want %q", got, err, line)
@@ -74,7 +77,7 @@ func (c *lineConn) say(lines ...string) {
 
 // untilClosed waits for the client to go.
 func (c *lineConn) untilClosed() {
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.SetReadDeadline(time.Now().Add(patience))
 	for {
 		if _, err := c.in.ReadString('\n'); err != nil {
 			return
@@ -102,7 +105,7 @@ func (r recorder) want(t *testing.T, prefixes ...string) {
 			if !strings.HasPrefix(got, p) {
 				t.Fatalf("got %q, want %q", got, p)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Fatalf("%q did not come", p)
 		}
 	}

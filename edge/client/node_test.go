@@ -167,7 +167,7 @@ func TestResumeAcrossRestarts(t *testing.T) {
 		n = startNode(t, o)
 	}
 	acknowledged := <-written
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	last := -1
 	for last < 100000 {

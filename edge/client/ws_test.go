@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 
@@ -33,7 +32,7 @@ func webServer(t *testing.T, scripts ...func(ctx context.Context, c *webConn)) s
 			return
 		}
 		defer conn.CloseNow()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 		defer cancel()
 		c := &webConn{t, conn}
 		c.say(ctx, `{"room":"main","route":"/welcome","status":0,"message":"OK","content":{}}`)

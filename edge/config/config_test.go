@@ -383,7 +383,7 @@ func TestFolderPolls(t *testing.T) {
 	}
 	select {
 	case <-seen:
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Error("the change was not seen")
 	}
 	f.Close()

@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"))
 }
 
+// patience bounds the wait for a condition. It only costs time when a test fails.
+const patience = 30 * time.Second
+
 // rig is a Server on memory engines. Adopted sockets are answered with what was told of them, and closed.
 type rig struct {
 	t     *testing.T
@@ -113,7 +116,7 @@ func (r *rig) raw(port, bytes string) string {
 		r.t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(c, bytes); err != nil {
 		r.t.Fatal(err)
 	}

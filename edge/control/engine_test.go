@@ -73,7 +73,7 @@ func TestEngineLock(t *testing.T) {
 // eventually waits for a condition of another goroutine.
 func eventually(t *testing.T, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !holds(); runtime.Gosched() {
+	for end := time.Now().Add(patience); !holds(); runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatal("never true")
 		}

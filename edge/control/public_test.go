@@ -42,7 +42,7 @@ func TestSlowClients(t *testing.T) {
 	defer c.Close()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(patience)
 	for err == nil && time.Now().Before(deadline) {
 		<-tick.C
 		_, err = c.Write([]byte("G"))
@@ -79,7 +79,7 @@ func TestRoomIsKept(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.SetDeadline(time.Now().Add(5 * time.Second))
+		c.SetDeadline(time.Now().Add(patience))
 		io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
 		line, _ := bufio.NewReader(c).ReadString('\n') // "" when cut
 		return c, line

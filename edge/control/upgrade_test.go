@@ -67,7 +67,7 @@ func TestUpgradeIsStrict(t *testing.T) {
 func (r *rig) noPlacesHeld() {
 	r.t.Helper()
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	for deadline := time.Now().Add(5 * time.Second); r.room.held.Load() != 0 || r.room.known.Load() != 0; {
+	for deadline := time.Now().Add(patience); r.room.held.Load() != 0 || r.room.known.Load() != 0; {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("%d places are held, %d of an address", r.room.held.Load(), r.room.known.Load())
 		}

@@ -103,7 +103,9 @@ func TestPresenceIsNeverBehind(t *testing.T) {
 			t.Fatalf("after %s was told: %s", name, got)
 		}
 		guest.hangUp()
-		ann.await(name+" leaves", func(got []string) bool { return strings.Contains(strings.Join(got, "\n"), `"left":["`+name+`"],"count":1`) })
+		ann.await(name+" leaves", func(got []string) bool {
+			return strings.Contains(strings.Join(got, "\n"), `"left":["`+name+`"],"count":1`)
+		})
 		if got := people(ann); got != "1 [Ann]" {
 			t.Fatalf("after %s was told to be gone: %s", name, got)
 		}

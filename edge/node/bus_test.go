@@ -129,7 +129,7 @@ func (p *process) ready(want int) {
 	p.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); <-tick.C {
+	for end := time.Now().Add(patience); time.Now().Before(end); <-tick.C {
 		response, err := http.Get("http://" + p.internal + "/readyz")
 		if err != nil {
 			p.t.Fatal(err)

@@ -166,7 +166,7 @@ func (k *chainKill) round() {
 
 // submit sends chains until the node does not answer.
 func (k *chainKill) submit(first, most int) {
-	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	for number := first; number < first+most; number++ {
 		w := k.work(number)

@@ -51,7 +51,7 @@ func TestConfigFolder(t *testing.T) {
 	}
 	eventually := func(port, path, want string) {
 		t.Helper()
-		for end := time.Now().Add(20 * time.Second); !strings.Contains(ask(port, path), want); {
+		for end := time.Now().Add(patience); !strings.Contains(ask(port, path), want); {
 			if time.Now().After(end) {
 				t.Fatalf("%s never has %q: %s", path, want, ask(port, path))
 			}

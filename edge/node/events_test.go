@@ -323,7 +323,7 @@ func TestEventsSlowListener(t *testing.T) {
 	if before := good.until(last); len(before) != all-1 {
 		t.Errorf("heard %d of %d", len(before)+1, all)
 	}
-	slow.SetReadDeadline(time.Now().Add(20 * time.Second))
+	slow.SetReadDeadline(time.Now().Add(patience))
 	for {
 		op, payload := slow.read()
 		if op != protocol.OpClose {
@@ -381,7 +381,7 @@ func TestEventsNeverHurtTheWork(t *testing.T) {
 			}
 			engine.Start()
 			defer engine.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 			defer cancel()
 			if _, err := engine.Lock(ctx, true); err != nil {
 				t.Fatal(err)

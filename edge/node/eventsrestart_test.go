@@ -254,7 +254,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
-	end := time.After(30 * time.Second)
+	end := time.After(patience)
 	for !holds() {
 		select {
 		case <-again.C:

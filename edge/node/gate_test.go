@@ -28,7 +28,7 @@ func visit(t *testing.T, addr, request string) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(c, request); err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestPythonWorker(t *testing.T) {
 	}
 	worker.Process.Kill()
 	worker.Wait()
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(patience); ; {
 		if r := ask(t, gate, "0", "shout", `{}`); r.Status == protocol.StatusUnknownFunction {
 			break
 		}
@@ -229,7 +229,7 @@ func TestGateTLS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(patience))
 		if _, err := c.Write(protocol.AppendGateRequest(nil, "0", "login_unique", []byte(`{"unique_id":"phone"}`))); err != nil {
 			t.Fatal(err)
 		}

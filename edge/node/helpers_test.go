@@ -17,6 +17,9 @@ import (
 	"gosper/protocol"
 )
 
+// patience bounds the wait for a condition. It only costs time when a test fails.
+const patience = 30 * time.Second
+
 // process is a node that runs as its own process.
 type process struct {
 	t                    *testing.T
@@ -97,7 +100,7 @@ func dial(t *testing.T, addr string) *wire {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(2 * patience))
 	return &wire{Conn: c, t: t, r: bufio.NewReader(c)}
 }
 

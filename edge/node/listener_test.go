@@ -110,7 +110,7 @@ func (w *wire) calm() {
 	for {
 		w.SetReadDeadline(time.Now().Add(400 * time.Millisecond))
 		_, err := w.r.Peek(1)
-		w.SetReadDeadline(time.Now().Add(20 * time.Second))
+		w.SetReadDeadline(time.Now().Add(patience))
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return
 		}

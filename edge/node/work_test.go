@@ -69,7 +69,7 @@ func TestRegistrationByEmail(t *testing.T) {
 	var letter string
 	select {
 	case letter = <-post.got:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("no e-mail")
 	}
 	code := emailCode.FindString(letter)

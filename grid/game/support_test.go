@@ -347,7 +347,7 @@ func (r *recorder) ring() {
 // wait returns the frames of a stream once ok says that they are enough.
 func (r *recorder) wait(t *testing.T, s Stream, ok func([]*Frame) bool) []*Frame {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(30 * time.Second)
 	for {
 		r.mu.Lock()
 		var frames []*Frame
@@ -371,7 +371,7 @@ func (r *recorder) wait(t *testing.T, s Stream, ok func([]*Frame) bool) []*Frame
 // waitNotice waits for a notice that ok accepts.
 func (r *recorder) waitNotice(t *testing.T, ok func(*Notice) bool) *Notice {
 	t.Helper()
-	limit := time.After(20 * time.Second)
+	limit := time.After(30 * time.Second)
 	for {
 		r.mu.Lock()
 		for _, n := range r.notices {

@@ -34,7 +34,7 @@ func exchange(t *testing.T, addr, bytes string) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	go func() { _, _ = io.WriteString(c, bytes) }()
 	b, err := io.ReadAll(c)
 	var reset *net.OpError
@@ -125,7 +125,7 @@ func TestNoise(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(c, "list-tube-used\r\n"); err != nil {
 		t.Fatal(err)
 	}

@@ -156,7 +156,7 @@ func TestEveryCut(t *testing.T) {
 			}
 		}
 		var b strings.Builder
-		_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		_ = c.SetReadDeadline(time.Now().Add(patience))
 		buf := make([]byte, 4096)
 		for {
 			n, err := c.Read(buf)

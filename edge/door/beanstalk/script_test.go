@@ -26,6 +26,9 @@ import (
 	"gosper/edge/module"
 )
 
+// patience bounds the wait for a condition. It only costs time when a test fails.
+const patience = 30 * time.Second
+
 // Goal: no goroutine stays. gnet starts two for the life of the process.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
@@ -94,7 +97,7 @@ func (k *talk) side(name byte) *side {
 
 func (k *talk) line(s *side) string {
 	k.t.Helper()
-	_ = s.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = s.SetReadDeadline(time.Now().Add(patience))
 	text, err := s.in.ReadString('\n')
 	if err != nil || !strings.HasSuffix(text, "\r\n") {
 		k.t.Fatalf("%s: read %.200q, %v", k.where, text, err)
@@ -199,7 +202,7 @@ func (k *talk) step(text string) {
 		s.Close()
 		delete(k.conns, text[0])
 	case '.':
-		_ = s.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = s.SetReadDeadline(time.Now().Add(patience))
 		if b, err := s.in.ReadByte(); err == nil {
 			k.t.Fatalf("%s: got %q, want the end", k.where, b)
 		} else if err, ok := err.(net.Error); ok && err.Timeout() {
