@@ -74,10 +74,10 @@ func (o *Office) choose(ctx context.Context, d *desk, chosen func(*entry) bool) 
 	return mails, nil
 }
 
-// settle makes files of what the spool holds of a box. Mails that cannot become files, as the disk is full, are returned
+// settle makes files of what the spool holds of a box, also of what other nodes have accepted. Mails that cannot become files, as the disk is full, are returned
 // with the cause: they are mails all the same.
 func (o *Office) settle(ctx context.Context, d *desk) (left []Mail, cause, err error) {
-	for o.expects(d) {
+	for first := o.options.Shared; first || o.expects(d); first = false {
 		f, err := o.file(ctx, d)
 		if len(f.keys) > 0 {
 			err = errors.Join(err, o.finish(ctx, f))

@@ -16,6 +16,8 @@ const (
 	maxBatchBytes = 1 << 20          // and their bytes, beyond the last
 	maxCommit     = 4 << 20          // bytes of files that the Store is told of at once
 	sweepEvery    = 30 * time.Second // how often the spool is searched for mails that nobody has queued
+	sweepShared   = 2 * time.Second  // the same when nodes share it
+	sweepAge      = 3 * time.Second  // a mail of another node is left to it for so long
 	retryAfter    = time.Second      // the same after an error, or when the queue was full
 	finishTime    = 10 * time.Second // for a commit of the finisher
 )
@@ -294,7 +296,9 @@ func (o *Office) feeder() {
 			if err := o.sweep(); err != nil && o.ctx.Err() == nil {
 				o.log.Error("the spool of mails cannot be read", "error", err)
 			}
-			timer.Reset(sweepEvery)
+			if timer.Reset(sweepEvery); o.options.Shared {
+				timer.Reset(sweepShared)
+			}
 		case <-o.wake:
 			timer.Reset(retryAfter)
 		}
@@ -313,7 +317,7 @@ func (o *Office) sweep() error {
 				continue // of a box that was just queued
 			}
 			after = r.Key
-			if box, ok := boxOfSpool(r.Key); ok {
+			if box, ok := boxOfSpool(r.Key); ok && o.mine(r.Value) {
 				if !o.feed(box) {
 					return nil
 				}
@@ -321,6 +325,17 @@ func (o *Office) sweep() error {
 			}
 		}
 	}
+}
+
+// mine says whether this node looks after a mail of the spool: one of its own, or, when it leads, one that another node should have
+// made a file by now.
+func (o *Office) mine(value []byte) bool {
+	if !o.options.Shared {
+		return true
+	}
+	base, _ := splitSpool(value)
+	at, host := originOf(base)
+	return host == o.names.Host() || o.options.Leads != nil && o.options.Leads() && o.options.Now().Sub(at) > sweepAge
 }
 
 // feed queues a box; false when the office closes.

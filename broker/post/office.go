@@ -119,6 +119,14 @@ func (o *Office) Close() error {
 	return o.root.Close()
 }
 
+// Health says why mailboxes cannot be used now: the folder of the boxes is away. nil when they can.
+func (o *Office) Health() error {
+	if _, err := o.root.Stat("."); err != nil {
+		return fmt.Errorf("mail root: %w", err)
+	}
+	return nil
+}
+
 // desk is what is known of one box. While it is in use there is one for a box.
 type desk struct {
 	box  Box

@@ -91,7 +91,11 @@ type Options struct {
 	// Delivered is called once for every mail that Send or Accepted took, after it is durable, on the caller's
 	// goroutine. It may not block. nil means nobody wants to know.
 	Delivered func(Box, Mail)
-	Log       *slog.Logger     // nil means none
+	// Shared says that other nodes have the same Root and Store.
+	Shared bool
+	// Leads says, with Shared, whether this node makes files of mails that other nodes have left in the spool; nil: it never does.
+	Leads func() bool
+	Log   *slog.Logger // nil means none
 	Now       func() time.Time // nil is time.Now
 
 	step func(string) error // of tests

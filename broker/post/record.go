@@ -91,6 +91,17 @@ func newKey(at time.Time) string {
 	return fmt.Sprintf("%013x-%s", at.UnixMicro(), base64.RawURLEncoding.EncodeToString(b[:]))
 }
 
+// originOf returns when and by which node a mail was accepted, as its base name tells.
+func originOf(base string) (at time.Time, host string) {
+	parts := strings.SplitN(base, ".", 3)
+	if len(parts) < 3 {
+		return at, ""
+	}
+	seconds, _ := strconv.ParseInt(parts[0], 10, 64) // of a damaged name: long ago
+	host, _, _ = strings.Cut(parts[2], ",")
+	return time.Unix(seconds, 0), host
+}
+
 // baseName is the name of a mail's file for ever: derived from the key, so that it is as unique.
 func baseName(at time.Time, key, host string, size int) string {
 	return maildir.WithSize(fmt.Sprintf("%d.M%dR%s.%s", at.Unix(), at.Nanosecond()/1000, key, host), size)
