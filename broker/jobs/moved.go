@@ -13,10 +13,16 @@ type Moved struct {
 	Unique string // what its unique text is known by, 16 bytes of a hash; "" for none
 }
 
+// Changed reports whether the job is no more as it was put.
+func (m *Moved) Changed() bool {
+	asPut := m.State == broker.JobReady && m.Due.IsZero() || m.State == broker.JobDelayed && !m.Due.IsZero()
+	return !asPut || m.Reason != "" || m.Reserves|m.Timeouts|m.Releases|m.Buries|m.Kicks != 0
+}
+
 // Row makes the job a row of a tube. It keeps the body.
 func (m *Moved) Row(t *Tube) *Row {
 	r := &Row{ID: m.ID, Tube: t, Body: m.Body, State: m.State, Priority: m.Priority, Delay: m.Delay, TTR: m.TTR,
-		Created: m.Created.UnixMilli(), Reason: m.Reason, Unique: m.Unique, Changed: true,
+		Created: m.Created.UnixMilli(), Reason: m.Reason, Unique: m.Unique, Changed: m.Changed(),
 		Reserves: m.Reserves, Timeouts: m.Timeouts, Releases: m.Releases, Buries: m.Buries, Kicks: m.Kicks}
 	if !m.Due.IsZero() {
 		r.Due = m.Due.UnixMilli()

@@ -57,6 +57,7 @@ type leader struct {
 	owners   uint64              // the last number given to an owner
 	ended    []*jobs.Lease       // leases whose jobs are to be brought back
 	choring  bool                // a chore is on its way
+	walk     []place             // of the Export under way
 	outs     []func()            // answers to be given without the lock
 	dead     bool
 	timer    *time.Timer

@@ -24,7 +24,7 @@ func (w *work) put(now time.Time) {
 			return err
 		}
 		t := w.room.Tube(r.tube())
-		if e := w.unique[unique{t, r.say}]; e != nil && r.say != "" {
+		if e := w.holder(t, r.say); e != nil {
 			if e.flying != nil {
 				o.hold = e.flying
 				return errHold

@@ -162,7 +162,7 @@ func (l *leader) fire(t *timer, wall time.Time) {
 		jobs.LateSeconds.Update(max(0, l.options.Now().Sub(t.Due).Seconds()))
 	}
 	tube := l.room.Tube(t.Tube)
-	if l.unique[unique{tube, t.Put.Unique}] != nil && t.Put.Unique != "" {
+	if l.holder(tube, t.Put.Unique) != nil {
 		l.end(t, &record{kind: recordGone, slot: t.slot, by: t.by}, stored)
 		return
 	}
