@@ -63,3 +63,12 @@ func TestStore(t *testing.T) {
 		_ = b
 	})
 }
+
+// Goal and method: as TestStore, for the log.
+func TestLog(t *testing.T) {
+	t.Parallel()
+	statePlaces(t, func(t *testing.T, a, b *State) {
+		brokertest.RunLog(t, func(*testing.T) broker.Log { return a.Log() })
+		_ = b
+	})
+}

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gosper/broker"
@@ -152,14 +150,4 @@ func (s *Store) Watch(ctx context.Context, prefix string, fn func(broker.Record)
 func (s *Store) Close() error {
 	s.closed.Store(true)
 	return nil
-}
-
-// heard takes a message that the feed brought.
-func (s *Store) heard(subject string, seq uint64, h nats.Header) {
-	s.vault.see(seq)
-	if key, ok := untoken(strings.TrimPrefix(subject, recordPrefix)); ok {
-		s.index.take(key, seq, readMark(h))
-	} else {
-		strangersTotal.Inc()
-	}
 }

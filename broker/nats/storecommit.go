@@ -82,6 +82,7 @@ func (c *commit) run(ctx context.Context) ([]uint64, error) {
 		var refused *apiError
 		switch {
 		case err == nil:
+			commitsTotal.Inc()
 			return c.done(ctx, last), nil
 		case errors.Is(err, errRaced):
 			if err := c.explain(ctx); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,8 +32,11 @@ type feed struct {
 	js    jetstream.JetStream
 	again atomic.Pointer[context.CancelFunc] // ends the present consumer, for a new one
 
-	alive time.Time // owned by run: when the consumer was well, by the wall clock
-	last  time.Time // owned by run: the server's time of the newest message taken
+	alive  time.Time // owned by run: when the consumer was well, by the wall clock
+	last   time.Time // owned by run: the server's time of the newest message that the index has
+	commit []entry   // owned by run: the start of a commit whose end has not come
+	batch  string    // owned by run: its name
+	stamp  time.Time // owned by run: the server's time of its newest message
 }
 
 // run follows the stream until ctx ends. started is called once, when the index is whole for the first time.
@@ -82,6 +86,7 @@ func (f *feed) follow(ctx context.Context, whole func()) error {
 // drain takes the messages of a consumer.
 func (f *feed) drain(ctx context.Context, messages jetstream.MessagesContext, last uint64, whole func()) error {
 	quiet := true
+	f.commit, f.batch = nil, ""
 	for number := uint64(1); ; {
 		if seen, _, reading := f.store.index.state(); reading && (seen >= last || quiet && f.nothing(ctx, seen)) {
 			f.store.index.finish()
@@ -89,6 +94,7 @@ func (f *feed) drain(ctx context.Context, messages jetstream.MessagesContext, la
 		}
 		m, err := messages.Next(jetstream.NextMaxWait(3 * feedBeat)) // longer than it takes to miss the consumer's beat
 		if quiet = errors.Is(err, nats.ErrTimeout); quiet {
+			f.flush() // the last record of the commit was deleted, and its mark is gone
 			f.alive = wall()
 			continue
 		}
@@ -104,9 +110,38 @@ func (f *feed) drain(ctx context.Context, messages jetstream.MessagesContext, la
 		}
 		number++
 		quiet = meta.NumPending == 0
-		f.alive, f.last = wall(), meta.Timestamp
-		f.store.heard(m.Subject(), meta.Sequence.Stream, m.Headers())
+		f.alive = wall()
+		f.take(m.Subject(), m.Headers(), meta)
 	}
+}
+
+// take takes a message. Those of one commit enter the index when its last has come, or when what follows shows that it was
+// replaced since.
+func (f *feed) take(subject string, h nats.Header, meta *jetstream.MsgMetadata) {
+	batch := h.Get("Nats-Batch-Id")
+	if batch != f.batch {
+		f.flush()
+	}
+	f.batch, f.stamp = batch, meta.Timestamp
+	key, ok := untoken(strings.TrimPrefix(subject, recordPrefix))
+	if !ok {
+		strangersTotal.Inc()
+		return
+	}
+	f.commit = append(f.commit, entry{key, meta.Sequence.Stream, readMark(h)})
+	if batch == "" || h.Get("Nats-Batch-Commit") != "" {
+		f.flush()
+	}
+}
+
+// flush enters what has come of a commit.
+func (f *feed) flush() {
+	if len(f.commit) == 0 {
+		return
+	}
+	f.store.vault.see(f.commit[len(f.commit)-1].seq)
+	f.store.index.take(f.commit)
+	f.commit, f.last = f.commit[:0], f.stamp
 }
 
 // wall is the time of the wall clock alone, which also goes on while the machine sleeps.

@@ -38,10 +38,26 @@ func newIndex(changed func(string, uint64, bool)) *index {
 	return &index{changed: changed, records: make(map[string]about), reading: true, waiting: make(map[*waiter]struct{})}
 }
 
-// take enters a message of the stream.
-func (x *index) take(key string, seq uint64, m mark) {
+// entry is a message of the stream.
+type entry struct {
+	key string
+	seq uint64
+	mark
+}
+
+// take enters the messages of one commit, at once.
+func (x *index) take(commit []entry) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	for _, e := range commit {
+		x.enter(e.key, e.seq, e.mark)
+	}
+	x.progress += uint64(len(commit))
+	x.advance(commit[len(commit)-1].seq)
+}
+
+// enter takes a message. Caller holds mu.
+func (x *index) enter(key string, seq uint64, m mark) {
 	old, was := x.records[key]
 	switch {
 	case m.deleted && was:
@@ -55,8 +71,6 @@ func (x *index) take(key string, seq uint64, m mark) {
 			x.changed(key, seq, false)
 		}
 	}
-	x.progress++
-	x.advance(seq)
 }
 
 // remove takes a key out. Caller holds mu.

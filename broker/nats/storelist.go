@@ -33,6 +33,7 @@ func (s *Store) List(ctx context.Context, prefix, after string, limit int) ([]br
 		if err := s.reach(ctx, seq); err != nil {
 			return nil, err
 		}
+		listRoundsTotal.Inc()
 		rows := s.index.list(prefix, after, limit)
 		stale := l.stale(rows)
 		if len(stale) == 0 || round > listRounds {

@@ -19,19 +19,19 @@ type teller struct {
 
 	mu      sync.Mutex
 	queue   []string          // guarded by mu: keys in the order of their first change that waits
-	changes map[string]change // guarded by mu: the newest change of each
+	changes map[string]news   // guarded by mu: the newest change of each
 	told    map[string]uint64 // owned by run: revisions that were told before their change came
 }
 
-// change is what the index says about a key.
-type change struct {
+// news is what the index says about a key.
+type news struct {
 	seq  uint64
 	gone bool
 }
 
 func (t *teller) init(s *Store) {
 	t.store, t.wake = s, make(chan struct{}, 1)
-	t.changes, t.told = make(map[string]change), make(map[string]uint64)
+	t.changes, t.told = make(map[string]news), make(map[string]uint64)
 }
 
 // changed takes note of a change. It is called in the order of the stream.
@@ -44,7 +44,7 @@ func (s *Store) changed(key string, seq uint64, gone bool) {
 	if _, waits := t.changes[key]; !waits {
 		t.queue = append(t.queue, key)
 	}
-	t.changes[key] = change{seq, gone}
+	t.changes[key] = news{seq, gone}
 	t.mu.Unlock()
 	select {
 	case t.wake <- struct{}{}:
@@ -71,7 +71,7 @@ func (t *teller) run() {
 }
 
 // take returns the next changes.
-func (t *teller) take() (names []string, changes []change) {
+func (t *teller) take() (names []string, changes []news) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := min(len(t.queue), tellers)
@@ -87,7 +87,7 @@ func (t *teller) take() (names []string, changes []change) {
 }
 
 // tell reads the changed records at once, and tells them in turn.
-func (t *teller) tell(names []string, changes []change) {
+func (t *teller) tell(names []string, changes []news) {
 	records := make([]broker.Record, len(names))
 	var reads sync.WaitGroup
 	for i, key := range names {
@@ -106,7 +106,7 @@ func (t *teller) tell(names []string, changes []change) {
 }
 
 // fresh reports whether a change is news: it may have been read, and told, with one before it.
-func (t *teller) fresh(r broker.Record, c change) bool {
+func (t *teller) fresh(r broker.Record, c news) bool {
 	before := t.told[r.Key]
 	if before <= c.seq {
 		delete(t.told, r.Key)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -212,10 +213,12 @@ func (v *vault) write(ctx context.Context, messages ...*nats.Msg) (uint64, error
 // bind makes an atomic batch of the messages.
 func (v *vault) bind(messages []*nats.Msg) {
 	id := v.link.node + "-" + strconv.FormatUint(v.batches.Add(1), 36)
-	for i, m := range messages {
+	for i := range messages {
+		m := &nats.Msg{Subject: messages[i].Subject, Header: maps.Clone(messages[i].Header), Data: messages[i].Data}
 		if m.Header == nil {
 			m.Header = make(nats.Header)
 		}
+		messages[i] = m // the one given may be on its way in an earlier batch
 		m.Header["Nats-Batch-Id"] = []string{id}
 		m.Header["Nats-Batch-Sequence"] = []string{strconv.Itoa(i + 1)}
 		if i == len(messages)-1 {

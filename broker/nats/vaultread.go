@@ -119,9 +119,9 @@ func (v *vault) purge(ctx context.Context, subject string, below uint64) error {
 	})
 }
 
-// page reads messages of a subject from seq on, as many as a replica hands out at once. A replica may be behind.
-func (v *vault) page(ctx context.Context, subject string, seq uint64) ([]item, error) {
-	found, _, err := v.direct(ctx, map[string]any{"seq": seq, "next_by_subj": subject, "batch": maxPage, "max_bytes": maxPageBytes})
+// page reads messages of a subject from seq on, at most count, from any replica, which may be behind.
+func (v *vault) page(ctx context.Context, subject string, seq uint64, count int) ([]item, error) {
+	found, _, err := v.direct(ctx, map[string]any{"seq": seq, "next_by_subj": subject, "batch": count, "max_bytes": maxPageBytes})
 	return found, err
 }
 
@@ -145,6 +145,18 @@ func (v *vault) newest(ctx context.Context, subjects []string) (found []item, at
 			return found, at, nil
 		}
 	}
+}
+
+// remove drops one message.
+func (v *vault) remove(ctx context.Context, seq uint64) error {
+	var done struct{}
+	err := patiently(ctx, func(ctx context.Context) error {
+		return v.api(ctx, "STREAM.MSG.DELETE", map[string]any{"seq": seq, "no_erase": true}, &done)
+	})
+	if errors.Is(err, broker.ErrNotFound) {
+		return nil
+	}
+	return err
 }
 
 // ending is what the last message of an answer of several says.
@@ -198,9 +210,18 @@ func read(answers []*nats.Msg) (found []item, end ending, err error) {
 
 // at reads one message by its sequence from any replica; broker.ErrNotFound when it has none.
 func (v *vault) at(ctx context.Context, seq uint64) (item, error) {
+	return v.any(ctx, map[string]any{"seq": seq})
+}
+
+// lastAny is last from any replica, which may be behind.
+func (v *vault) lastAny(ctx context.Context, subject string) (item, error) {
+	return v.any(ctx, map[string]any{"last_by_subj": subject})
+}
+
+func (v *vault) any(ctx context.Context, question any) (item, error) {
 	var found []item
 	err := patiently(ctx, func(ctx context.Context) error {
-		text, err := json.Marshal(map[string]uint64{"seq": seq})
+		text, err := json.Marshal(question)
 		if err != nil {
 			return err
 		}
@@ -214,8 +235,8 @@ func (v *vault) at(ctx context.Context, seq uint64) (item, error) {
 	switch {
 	case err != nil:
 		return item{}, err
-	case len(found) == 0 || found[0].seq != seq:
-		return item{}, fmt.Errorf("%w: message %d", broker.ErrNotFound, seq)
+	case len(found) == 0:
+		return item{}, fmt.Errorf("%w: a message of the stream", broker.ErrNotFound)
 	}
 	return found[0], nil
 }

@@ -1,0 +1,240 @@
+package nats
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"gosper/broker"
+	"gosper/broker/keys"
+)
+
+// journal writes one log, for this node. While there is something to write it has a goroutine, and one write is on its
+// way at a time.
+type journal struct {
+	// static after construction
+	log    *Log
+	name   string
+	prefix string // of the log's subjects
+
+	queue   []*task // guarded by log.mu
+	bytes   int     // guarded by log.mu: of entries in it
+	running bool    // guarded by log.mu
+	hint    hint    // guarded by log.mu: where the last Read ended
+
+	known bool // owned by the goroutine: end is what this node knows
+	end   end  // owned by the goroutine
+}
+
+// task is an Append, or another change of the log.
+type task struct {
+	token    uint64
+	entries  [][]byte
+	size     int
+	op       func(context.Context, *journal) error // nil for an Append
+	done     func(first uint64, err error)
+	deadline time.Time
+}
+
+// run works until nothing waits.
+func (j *journal) run() {
+	for {
+		tasks := j.take()
+		if len(tasks) == 0 {
+			return
+		}
+		ctx, cancel := context.WithDeadline(j.log.state.life, tasks[0].deadline)
+		var first uint64
+		var err error
+		if tasks[0].op != nil {
+			err = tasks[0].op(ctx, j)
+		} else {
+			first, err = j.append(ctx, tasks)
+		}
+		cancel()
+		if j.log.state.life.Err() != nil && err != nil {
+			err = broker.ErrClosed
+		}
+		var behind []*task
+		if tasks[0].op == nil && err != nil && !errors.Is(err, broker.ErrFenced) {
+			behind = j.takeAll()
+		}
+		for _, t := range tasks {
+			t.done(first, err)
+			if err == nil {
+				first += uint64(len(t.entries))
+			}
+		}
+		for _, t := range behind {
+			t.done(0, fmt.Errorf("%w: the entries before were not written to log %q: %w", broker.ErrBusy, j.name, unwrapped(err)))
+		}
+	}
+}
+
+// take returns what is done next: appends with one token, as many as make one message, or one other task. When there is
+// nothing the goroutine ends.
+func (j *journal) take() []*task {
+	j.log.mu.Lock()
+	defer j.log.mu.Unlock()
+	n, size := 0, 0
+	for n < len(j.queue) {
+		t := j.queue[n]
+		size += t.size
+		if n > 0 && (t.op != nil || j.queue[0].op != nil || t.token != j.queue[0].token || size > j.log.part/2) {
+			break
+		}
+		n++
+	}
+	j.running = n > 0
+	return j.shift(n)
+}
+
+// takeAll returns all that waits.
+func (j *journal) takeAll() []*task {
+	j.log.mu.Lock()
+	defer j.log.mu.Unlock()
+	return j.shift(len(j.queue))
+}
+
+// shift takes n tasks off the queue. Caller holds log.mu.
+func (j *journal) shift(n int) []*task {
+	tasks := slices.Clone(j.queue[:n])
+	j.queue = slices.Delete(j.queue, 0, n)
+	for _, t := range tasks {
+		j.bytes -= t.size
+		j.log.queued.Add(-int64(t.size))
+	}
+	return tasks
+}
+
+// append writes the entries of the tasks and returns the Seq of the first.
+func (j *journal) append(ctx context.Context, tasks []*task) (uint64, error) {
+	var entries [][]byte
+	for _, t := range tasks {
+		entries = append(entries, t.entries...)
+	}
+	token := tasks[0].token
+	if len(entries) == 0 {
+		j.known = false // whoever appends nothing asks whether it may
+	}
+	var first uint64
+	err := j.commit(ctx, token, func(now end) (*change, error) {
+		first = now.next()
+		if len(entries) == 0 && token == now.token {
+			return nil, nil
+		}
+		return &change{first: first, entries: entries, low: now.low, dead: now.dead}, nil
+	})
+	if err == nil {
+		logEntriesTotal.Add(len(entries))
+	}
+	return first, err
+}
+
+// change is what a commit makes of the end of a log.
+type change struct {
+	first   uint64
+	entries [][]byte
+	low     uint64
+	dead    []span
+	with    []*nats.Msg // stored together with it
+}
+
+// noToken is the token of a change that anybody may make.
+const noToken = math.MaxUint64
+
+// commit writes what plan makes of the log's end, with the condition that it is the end still; when another node was
+// faster it plans again. A token below the log's is broker.ErrFenced. A plan of nil writes nothing. broker.ErrTimeout means
+// that nobody knows whether it was written.
+func (j *journal) commit(ctx context.Context, token uint64, plan func(now end) (*change, error)) error {
+	w := &attempts{id: j.log.newID(), token: token, plan: plan}
+	for {
+		err := j.attempt(ctx, w)
+		var refused *apiError
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, errRaced), errors.Is(err, errChanged), errors.Is(err, broker.ErrTimeout), errors.Is(err, broker.ErrBusy):
+		case errors.As(err, &refused) && refused.passing():
+		case w.unsure && !errors.Is(err, broker.ErrClosed):
+			return fmt.Errorf("%w: log %q: %w", broker.ErrTimeout, j.name, unwrapped(err))
+		default:
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			if w.unsure {
+				return fmt.Errorf("%w: log %q: %w", broker.ErrTimeout, j.name, unwrapped(err))
+			}
+			return away(ctx, err)
+		case <-time.After(rand.N(raceWait)):
+		}
+	}
+}
+
+// attempts is a commit under way.
+type attempts struct {
+	id     string
+	token  uint64
+	plan   func(now end) (*change, error)
+	after  uint64 // the message behind which the last attempt was to be stored
+	unsure bool   // nobody knows whether it was
+}
+
+// attempt tries once. It may be repeated after any error: at most one attempt is stored, as all behind one message have
+// the same condition, and one behind another message is only made when those before were not stored.
+func (j *journal) attempt(ctx context.Context, w *attempts) error {
+	if stored, err := j.refresh(ctx, w); stored || err != nil {
+		return err
+	}
+	token := w.token
+	if token == noToken {
+		token = j.end.token
+	}
+	if token < j.end.token {
+		return keys.Fenced(j.name, token, j.end.token)
+	}
+	c, err := w.plan(j.end)
+	if c == nil || err != nil {
+		j.known = j.known && !errors.Is(err, errChanged)
+		return err
+	}
+	g := group{token: token, first: c.first, count: uint64(len(c.entries)), low: c.low, id: w.id, dead: c.dead}
+	w.after = j.end.seq
+	last, err := j.log.vault.write(ctx, append(g.messages(j.prefix+"e", c.entries, w.after, j.log.part), c.with...)...)
+	if err != nil {
+		j.known = false
+		w.unsure = w.unsure || errors.Is(err, broker.ErrTimeout)
+		return err
+	}
+	j.end = end{g, last - uint64(len(c.with))}
+	return nil
+}
+
+// refresh reads the end of the log when it is not known. stored is true when an earlier attempt turns out to be there.
+func (j *journal) refresh(ctx context.Context, w *attempts) (stored bool, err error) {
+	if j.known {
+		return false, nil
+	}
+	if j.end, err = j.load(ctx); err != nil {
+		return false, err
+	}
+	j.known = true
+	if !w.unsure || j.end.seq <= w.after {
+		return false, nil
+	}
+	m, err := j.log.vault.next(ctx, j.prefix+"e", w.after+1)
+	if err != nil && !errors.Is(err, broker.ErrNotFound) {
+		j.known = false
+		return false, err
+	}
+	w.unsure = false
+	g, err := readGroup(m.header.Get(groupHeader))
+	return err == nil && g.id == w.id, nil
+}
