@@ -180,7 +180,7 @@ func (l *Log) newID() string {
 
 // end is what the newest message of a log tells. The zero group stands for a log without messages.
 type end struct {
-	group
+	bundle
 	seq uint64 // of the message; 0: none
 }
 
@@ -188,7 +188,7 @@ type end struct {
 func (j *journal) load(ctx context.Context) (end, error) {
 	m, err := j.log.vault.last(ctx, j.prefix+"e")
 	if errors.Is(err, broker.ErrNotFound) {
-		return end{group: group{first: 1, low: 1}}, nil
+		return end{bundle: bundle{first: 1, low: 1}}, nil
 	}
 	if err != nil {
 		return end{}, err

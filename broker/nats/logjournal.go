@@ -205,7 +205,7 @@ func (j *journal) attempt(ctx context.Context, w *attempts) error {
 		j.known = j.known && !errors.Is(err, errChanged)
 		return err
 	}
-	g := group{token: token, first: c.first, count: uint64(len(c.entries)), low: c.low, id: w.id, dead: c.dead}
+	g := bundle{token: token, first: c.first, count: uint64(len(c.entries)), low: c.low, id: w.id, dead: c.dead}
 	w.after = j.end.seq
 	last, err := j.log.vault.write(ctx, append(g.messages(j.prefix+"e", c.entries, w.after, j.log.part), c.with...)...)
 	if err != nil {

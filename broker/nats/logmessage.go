@@ -20,9 +20,9 @@ import (
 // The newest message tells all that is known of the log: who may write, which entry comes next, what was trimmed and cut.
 const groupHeader = "Gosper-Log"
 
-// group is what is written to a log at once: entries, or none, when only something about the log changes. Its entries are
+// bundle is what is written to a log at once: entries, or none, when only something about the log changes. Its entries are
 // in one message, or in several that were stored as one atomic batch.
-type group struct {
+type bundle struct {
 	token uint64 // the highest the log has seen
 	first uint64 // Seq of its first entry
 	count uint64
@@ -39,7 +39,7 @@ type span struct{ from, to uint64 }
 func (s span) holds(seq uint64) bool { return s.from <= seq && seq < s.to }
 
 // next is the Seq of the entry behind the group.
-func (g *group) next() uint64 { return g.first + g.count }
+func (g *bundle) next() uint64 { return g.first + g.count }
 
 // holds reports whether one of the spans holds the sequence, and where that span ends.
 func holds(spans []span, seq uint64) (uint64, bool) {
@@ -51,7 +51,7 @@ func holds(spans []span, seq uint64) (uint64, bool) {
 	return 0, false
 }
 
-func (g *group) String() string {
+func (g *bundle) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %d %d %d %s %d %d", g.token, g.first, g.count, g.low, g.id, g.part, g.parts)
 	for _, s := range g.dead {
@@ -64,12 +64,12 @@ func (g *group) String() string {
 var errStranger = errors.New("nats: a message of the log is not ours")
 
 // readGroup reads what String has written.
-func readGroup(text string) (*group, error) {
+func readGroup(text string) (*bundle, error) {
 	fields := strings.Fields(text)
 	if len(fields) < 7 {
 		return nil, errStranger
 	}
-	g := &group{id: fields[4]}
+	g := &bundle{id: fields[4]}
 	for i, to := range map[int]*uint64{0: &g.token, 1: &g.first, 2: &g.count, 3: &g.low, 5: &g.part, 6: &g.parts} {
 		var err error
 		if *to, err = strconv.ParseUint(fields[i], 10, 64); err != nil {
@@ -92,7 +92,7 @@ func readGroup(text string) (*group, error) {
 }
 
 // messages returns the messages that store the group with these entries behind the message at after.
-func (g *group) messages(subject string, entries [][]byte, after uint64, part int) []*nats.Msg {
+func (g *bundle) messages(subject string, entries [][]byte, after uint64, part int) []*nats.Msg {
 	var data []byte
 	for _, e := range entries {
 		data = binary.AppendUvarint(data, uint64(len(e)))
@@ -113,7 +113,7 @@ func (g *group) messages(subject string, entries [][]byte, after uint64, part in
 }
 
 // entries reads the entries of a whole group.
-func (g *group) entries(data []byte) ([]broker.LogEntry, error) {
+func (g *bundle) entries(data []byte) ([]broker.LogEntry, error) {
 	if g.count > uint64(len(data)) {
 		return nil, errStranger
 	}

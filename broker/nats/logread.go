@@ -195,7 +195,7 @@ func (l *Log) hint(name string) hint {
 }
 
 // probe returns the first message at or behind seq that was not cut, and its sequence.
-func (j *journal) probe(ctx context.Context, now end, seq uint64) (*group, uint64, error) {
+func (j *journal) probe(ctx context.Context, now end, seq uint64) (*bundle, uint64, error) {
 	for {
 		m, err := j.log.vault.next(ctx, j.prefix+"e", seq)
 		if errors.Is(err, broker.ErrNotFound) {

@@ -23,6 +23,10 @@ func Metrics() []broker.Metric {
 		{Name: "gosper_nats_queue_leading", Help: "Queues of this process that lead: 1 on one node of all."},
 		{Name: "gosper_nats_queue_leads_total", Help: "Times that this process took the lead of the jobs."},
 		{Name: "gosper_nats_queue_far_total", Help: "Calls of other nodes that came to this one while it led the jobs."},
+		{Name: "gosper_nats_log_entries_total", Help: "Entries that were appended to logs."},
+		{Name: "gosper_nats_log_reads_total", Help: "Entries that were read from logs."},
+		{Name: "gosper_nats_store_commits_total", Help: "Commits of the store that were written."},
+		{Name: "gosper_nats_store_lists_total", Help: "Rounds of reading that lists of the store took."},
 	}
 }
 
@@ -44,4 +48,9 @@ var (
 	leading        = metrics.NewGauge("gosper_nats_queue_leading", nil)
 	leadsTotal     = metrics.NewCounter("gosper_nats_queue_leads_total")
 	farCalls       = metrics.NewCounter("gosper_nats_queue_far_total")
+
+	logEntriesTotal = metrics.NewCounter("gosper_nats_log_entries_total")
+	logReadsTotal   = metrics.NewCounter("gosper_nats_log_reads_total")
+	commitsTotal    = metrics.NewCounter("gosper_nats_store_commits_total")
+	listRoundsTotal = metrics.NewCounter("gosper_nats_store_lists_total")
 )

@@ -33,7 +33,7 @@ type State struct {
 	jobs  broker.QueueOptions
 	link  *link
 	store *Store
-	log   broker.Log
+	log   *Log
 	queue *Queue
 
 	closed atomic.Bool
@@ -82,6 +82,9 @@ func (s *State) open(ctx context.Context) error {
 	}
 	whole := make(chan struct{})
 	if s.store, err = openStore(short, s, func() { close(whole) }); err != nil {
+		return err
+	}
+	if s.log, err = openLog(short, s); err != nil {
 		return err
 	}
 	t := time.NewTicker(s.opts.StartWait)
@@ -139,6 +142,9 @@ func (s *State) Close() error {
 	}
 	if s.queue != nil {
 		_ = s.queue.Close() // never fails
+	}
+	if s.log != nil {
+		_ = s.log.Close() // never fails: no journal starts from here on
 	}
 	s.end()
 	s.link.close()

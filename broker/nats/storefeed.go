@@ -34,7 +34,7 @@ type feed struct {
 
 	alive  time.Time // owned by run: when the consumer was well, by the wall clock
 	last   time.Time // owned by run: the server's time of the newest message that the index has
-	commit []entry   // owned by run: the start of a commit whose end has not come
+	commit []posting   // owned by run: the start of a commit whose end has not come
 	batch  string    // owned by run: its name
 	stamp  time.Time // owned by run: the server's time of its newest message
 }
@@ -128,7 +128,7 @@ func (f *feed) take(subject string, h nats.Header, meta *jetstream.MsgMetadata) 
 		strangersTotal.Inc()
 		return
 	}
-	f.commit = append(f.commit, entry{key, meta.Sequence.Stream, readMark(h)})
+	f.commit = append(f.commit, posting{key, meta.Sequence.Stream, readMark(h)})
 	if batch == "" || h.Get("Nats-Batch-Commit") != "" {
 		f.flush()
 	}

@@ -38,15 +38,15 @@ func newIndex(changed func(string, uint64, bool)) *index {
 	return &index{changed: changed, records: make(map[string]about), reading: true, waiting: make(map[*waiter]struct{})}
 }
 
-// entry is a message of the stream.
-type entry struct {
+// posting is a message of the stream.
+type posting struct {
 	key string
 	seq uint64
 	mark
 }
 
 // take enters the messages of one commit, at once.
-func (x *index) take(commit []entry) {
+func (x *index) take(commit []posting) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, e := range commit {
