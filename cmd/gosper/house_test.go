@@ -34,7 +34,8 @@ var mayImport = map[string][]string{
 	"edge/client":  {"grid", "protocol"},
 	"edge/apidoc":  {"edge/module", "protocol"},
 	"edge/control": {"edge", "edge/apidoc", "edge/config", "edge/module", "edge/web", "edge/control", "broker", "protocol"},
-	"edge/node":    {"edge", "edge/config", "edge/module", "edge/door", "edge/control", "edge/web", "grid/game", "grid", "broker", "protocol"},
+	"edge/cluster": {"grid/game", "grid", "broker", "protocol"},
+	"edge/node":    {"edge", "edge/cluster", "edge/config", "edge/module", "edge/door", "edge/control", "edge/web", "grid/game", "grid", "broker", "protocol"},
 	"bench":        {"bench", "edge", "edge/module", "edge/door", "edge/client", "edge/node", "grid/game", "grid", "broker", "protocol"},
 	"deploy":       {}, // tests alone
 	"cmd":          {"cmd", "bench", "edge", "edge/apidoc", "edge/config", "edge/module", "edge/door", "edge/web", "edge/client", "edge/control", "edge/node", "grid/game", "grid", "broker", "protocol"},

@@ -112,6 +112,7 @@ func (h *Host) Create(ctx context.Context, r CreateRequest) (*Game, error) {
 		m.release()
 		return nil, err
 	}
+	defer h.endMaking(g.id)
 	return g, h.addAt(g, -1)
 }
 
@@ -141,7 +142,7 @@ func (h *Host) reserve(user string) error {
 	return nil
 }
 
-// write makes a new game durable: the record first, so that no log is ever without one.
+// write makes a new game durable: the record first, so that no log is ever without one. The caller ends its making.
 func (h *Host) write(ctx context.Context, m *machine, e *event) (*Game, error) {
 	own := h.alone()
 	first := Record{Name: e.title, Owner: e.user, Created: time.UnixMilli(e.created)}
@@ -154,6 +155,7 @@ func (h *Host) write(ctx context.Context, m *machine, e *event) (*Game, error) {
 	}
 	id := newID()
 	for {
+		h.beginMaking(id)
 		revision, err := h.store.Create(ctx, id.recordKey(), value)
 		if err == nil {
 			if h.node != "" {
@@ -161,6 +163,7 @@ func (h *Host) write(ctx context.Context, m *machine, e *event) (*Game, error) {
 			}
 			break
 		}
+		h.endMaking(id)
 		if !errors.Is(err, broker.ErrExists) {
 			return nil, err
 		}
@@ -174,6 +177,7 @@ func (h *Host) write(ctx context.Context, m *machine, e *event) (*Game, error) {
 	}
 	if err != nil {
 		h.forget(context.WithoutCancel(ctx), id, own.revision)
+		h.endMaking(id)
 		return nil, err
 	}
 	m.next = 1
@@ -188,4 +192,17 @@ func (h *Host) stillOwns(ctx context.Context, id ID, own ownership) error {
 		err = broker.ErrFenced
 	}
 	return err
+}
+
+// beginMaking notes that a game is being made, so that nobody adopts it before it is there.
+func (h *Host) beginMaking(id ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.adopting[id] = true
+}
+
+func (h *Host) endMaking(id ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.adopting, id)
 }

@@ -91,6 +91,9 @@ func (m *machine) makeGrids(specs []GridSpec) error {
 	return nil
 }
 
+// Memory is what grids take of a budget, in bytes; those that cannot be count as nothing.
+func Memory(specs []GridSpec) int64 { return memoryOf(specs) }
+
 // memoryOf is what grids take, in bytes; bad specs count as nothing.
 func memoryOf(specs []GridSpec) int64 {
 	var sum int64

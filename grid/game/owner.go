@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"gosper/broker"
@@ -286,8 +287,9 @@ func (h *Host) Lost(id ID, token uint64) {
 }
 
 // Away says whether this host cannot reach what it shares with others, so that another may take its games over. While it
-// is away, edits are refused with ErrAway; ticks and streams go on, and so do edits of games of relaxed durability.
-func (h *Host) Away(away bool) { h.away.Store(away) }
+// is away, edits are refused with ErrAway; ticks and streams go on, and so do edits of games of relaxed durability. It returns
+// what it was before.
+func (h *Host) Away(away bool) (before bool) { return h.away.Swap(away) }
 
 // Token returns the fencing token that this host writes to the game's log with, 0 for a game that it does not have.
 func (h *Host) Token(id ID) uint64 {
@@ -300,6 +302,7 @@ func (h *Host) Token(id ID) uint64 {
 
 // Load tells what another game would meet here: bytes of memory that are free and taken, and the number of games.
 func (h *Host) Load() (free, used int64, games int) {
+	free = math.MaxInt64
 	if h.budget != nil {
 		free, used = h.budget.Available(), h.budget.Used()
 	}
