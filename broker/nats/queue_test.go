@@ -2,8 +2,11 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -133,4 +136,111 @@ func TestScheduleSuite(t *testing.T) {
 
 func scheduler(q *Queue) brokertest.Scheduler {
 	return brokertest.Scheduler{Schedule: q.schedule, Queue: q}
+}
+
+// look describes all that a queue and its schedule hold.
+func look(t *testing.T, q *Queue, tubes ...string) (all []string) {
+	t.Helper()
+	ctx := context.Background()
+	for _, tube := range tubes {
+		for _, state := range []broker.JobState{broker.JobReady, broker.JobReserved, broker.JobDelayed, broker.JobBuried} {
+			found, err := q.ListJobs(ctx, tube, state, 0, 1000)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, j := range found {
+				j.Lease = 0
+				all = append(all, fmt.Sprintf("%+v", j))
+			}
+		}
+	}
+	found, err := q.schedule.List(ctx, "", time.Time{}, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, timer := range found {
+		all = append(all, fmt.Sprintf("%+v", timer))
+	}
+	return append(all, fmt.Sprint(q.schedule.Pending(), q.Tubes()))
+}
+
+// Goal: a new leader knows all that the old one did: jobs in every state with their counters, unique texts, and timers that
+// were set anew, shifted and cancelled. Method: compare what both tell; bodies come from the stream at one of them.
+func TestQueueReload(t *testing.T) {
+	t.Parallel()
+	url := start(t, t.TempDir(), -1).ClientURL()
+	space := newSpace()
+	old := leads(t, queueAt(t, url, space))
+	someOfAll(t, old)
+	next := queueWith(t, Options{URL: url}, broker.QueueOptions{Cache: 1}, space)
+	want := look(t, old, "a", "b")
+	if got := look(t, next, "a", "b"); !slices.Equal(got, want) {
+		t.Errorf("another node tells\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	leads(t, next)
+	if got := look(t, next, "a", "b"); !slices.Equal(got, want) {
+		t.Errorf("the next leader tells\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	v := brokertest.Verbs{T: t, Q: next}
+	if _, err := v.TryPut("a", "twice", broker.PutOptions{Unique: "only"}); !errors.Is(err, broker.ErrExists) {
+		t.Error(err)
+	}
+	j, err := v.Reserve(1, "a")
+	if err != nil || string(j.Body) != "released" || j.Reserves != 2 || j.Releases != 1 {
+		t.Errorf("%+v, %v", j, err)
+	}
+}
+
+// someOfAll leaves jobs in all states in the tubes a and b, and timers.
+func someOfAll(t *testing.T, q *Queue) {
+	t.Helper()
+	ctx := context.Background()
+	v := brokertest.Verbs{T: t, Q: q}
+	reserve := func(body string, priority uint32) broker.Job {
+		t.Helper()
+		v.Put("a", body, priority, 0)
+		j, err := v.Reserve(1, "a")
+		if err != nil || string(j.Body) != body {
+			t.Fatal(string(j.Body), err)
+		}
+		return j
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	j := reserve("buried", 1)
+	must(v.Bury(j.ID, j.Lease, 7, "it does not work"))
+	j = reserve("deleted", 1)
+	must(v.Delete(j.ID, j.Lease))
+	j = reserve("changed, then deleted", 1)
+	must(v.Bury(j.ID, j.Lease, 1, ""))
+	must(v.Delete(j.ID, 0))
+	j = reserve("released", 1)
+	must(v.Release(j.ID, j.Lease, 2, 0))
+	v.Put("a", "ready", 9, 0)
+	v.Put("a", "delayed", 0, time.Hour)
+	must(v.KickJob(v.Put("b", "kicked", 3, time.Hour)))
+	if _, err := v.TryPut("a", "unique", broker.PutOptions{Unique: "only", Priority: 3}); err != nil {
+		t.Fatal(err)
+	}
+	base := time.Now().Add(time.Hour)
+	for i := range 8 {
+		must(q.schedule.Set(ctx, broker.Timer{Key: fmt.Sprint("timer ", i), Group: fmt.Sprint("group ", i%2), Due: base.Add(time.Duration(i) * time.Minute),
+			Tube: "b", Body: []byte("now"), Put: broker.PutOptions{Unique: fmt.Sprint(i), Priority: 5}}))
+	}
+	for _, d := range []time.Duration{time.Minute, -time.Second} {
+		if n, err := q.schedule.Shift(ctx, "group 0", base.Add(time.Minute), d); err != nil || n != 3 {
+			t.Fatal(n, err)
+		}
+	}
+	must(q.schedule.Cancel(ctx, "timer 1"))
+	must(q.schedule.Cancel(ctx, "timer 2"))
+	must(q.schedule.Set(ctx, broker.Timer{Key: "timer 4", Group: "group 1", Due: base, Tube: "b"}))
+	must(q.schedule.Set(ctx, broker.Timer{Key: "timer 6", Group: "group 0", Due: base.Add(time.Second), Tube: "b"}))
 }

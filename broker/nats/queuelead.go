@@ -44,8 +44,8 @@ type leader struct {
 
 	mu       sync.Mutex
 	room     *jobs.Room
-	rows     map[uint64]*entry // all jobs
-	unique   map[unique]*entry
+	rows     map[uint64]*jobEntry // all jobs
+	unique   map[unique]*jobEntry
 	timers   *timetable
 	adding   map[*jobs.Tube]int // puts on their way to tubes
 	cached   int64              // bytes of bodies in memory
@@ -69,8 +69,8 @@ type unique struct {
 	text string
 }
 
-// entry is a job.
-type entry struct {
+// jobEntry is a job.
+type jobEntry struct {
 	row    jobs.Row
 	slot   uint64
 	size   int    // of the body, which may be in the stream only
@@ -95,7 +95,7 @@ type op struct {
 }
 
 func newLeader(q *Queue, term uint64) *leader {
-	l := &leader{queue: q, options: q.options, term: term, over: make(chan struct{}), rows: make(map[uint64]*entry), unique: make(map[unique]*entry),
+	l := &leader{queue: q, options: q.options, term: term, over: make(chan struct{}), rows: make(map[uint64]*jobEntry), unique: make(map[unique]*jobEntry),
 		adding: make(map[*jobs.Tube]int), sessions: make(map[uint64]*session)}
 	l.room = jobs.NewRoom(l.options)
 	l.room.StartTokens(term << tokensATerm)
@@ -235,13 +235,13 @@ func (l *leader) acked(w *write, m *nats.Msg, err error, now time.Time) {
 }
 
 // hold notes that a change of the job is on its way. Caller holds mu.
-func (l *leader) hold(e *entry, w *write) {
+func (l *leader) hold(e *jobEntry, w *write) {
 	e.flying = w
 	e.row.Tube.Moving++
 }
 
 // rest brings a job to rest whose state is stored. Caller holds mu.
-func (l *leader) rest(e *entry, now time.Time) {
+func (l *leader) rest(e *jobEntry, now time.Time) {
 	e.flying = nil
 	e.row.Tube.Moving--
 	l.cache(e)
@@ -249,7 +249,7 @@ func (l *leader) rest(e *entry, now time.Time) {
 }
 
 // cache drops the body of a job that has no room in memory. Caller holds mu.
-func (l *leader) cache(e *entry) {
+func (l *leader) cache(e *jobEntry) {
 	if e.row.Body == nil || e.size == 0 {
 		return
 	}
@@ -261,14 +261,14 @@ func (l *leader) cache(e *entry) {
 }
 
 // uncache takes a job's body out of the count, on its way out of rest. Caller holds mu.
-func (l *leader) uncache(e *entry) {
+func (l *leader) uncache(e *jobEntry) {
 	if e.row.Body != nil {
 		l.cached -= int64(e.size)
 	}
 }
 
 // state sends how a job stands now and brings it to rest there; then runs before it is found by others. Caller holds mu.
-func (l *leader) state(e *entry, by origin, then func(now time.Time)) {
+func (l *leader) state(e *jobEntry, by origin, then func(now time.Time)) {
 	e.stated = true
 	w := l.publish(rowSubject('s', e.slot), stateRecord(e.slot, by, &e.row), func(now time.Time) {
 		if then != nil {

@@ -25,13 +25,13 @@ const (
 type loader struct {
 	*leader
 	now    time.Time // of the servers
-	jobs   map[uint64]*entry
+	jobs   map[uint64]*jobEntry
 	states map[uint64]*record // by slot
 }
 
 // load reads everything up to the mark, which is the newest message.
 func (l *leader) load(ctx context.Context, mark uint64) error {
-	in := &loader{leader: l, jobs: make(map[uint64]*entry), states: make(map[uint64]*record)}
+	in := &loader{leader: l, jobs: make(map[uint64]*jobEntry), states: make(map[uint64]*record)}
 	l.next = mark + 1
 	newest, err := l.queue.wait(ctx, mark)
 	if err != nil {
@@ -115,7 +115,7 @@ func (in *loader) take(m storedRow) error {
 	case recordJob:
 		in.forget(r.slot)
 		tube := in.room.Tube(r.tube)
-		e := &entry{row: r.row(m.seq, tube), slot: r.slot, size: len(r.body), by: r.by}
+		e := &jobEntry{row: r.row(m.seq, tube), slot: r.slot, size: len(r.body), by: r.by}
 		if in.cached += int64(e.size); in.cached > in.options.Cache {
 			in.cached -= int64(e.size)
 			e.row.Body = nil

@@ -28,7 +28,7 @@ func textHash(text string) string {
 }
 
 // holder returns the job of a tube that has the unique text, its own or by its hash; nil: none has. Caller holds mu.
-func (l *leader) holder(t *jobs.Tube, text string) *entry {
+func (l *leader) holder(t *jobs.Tube, text string) *jobEntry {
 	if text == "" {
 		return nil
 	}

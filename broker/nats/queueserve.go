@@ -278,7 +278,7 @@ func (w *work) tell(job broker.Job) {
 }
 
 // resting returns a job that nobody has reserved; errHold when a change of it is on its way. Caller holds mu.
-func (w *work) resting(o *op, id uint64) (*entry, error) {
+func (w *work) resting(o *op, id uint64) (*jobEntry, error) {
 	e := w.rows[id]
 	switch {
 	case e == nil:

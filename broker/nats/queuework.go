@@ -54,7 +54,7 @@ func (l *leader) space() error {
 
 // add sends a new job to the stream, in a slot; stored runs when it is there. Caller holds mu.
 func (l *leader) add(row *jobs.Row, slot uint64, by origin, stored func()) {
-	e := &entry{row: *row, slot: slot, size: len(row.Body), by: by}
+	e := &jobEntry{row: *row, slot: slot, size: len(row.Body), by: by}
 	t := row.Tube
 	l.adding[t]++
 	l.rows[row.ID] = e
@@ -104,7 +104,7 @@ func (w *work) change(o *op, now time.Time) error {
 }
 
 // find returns the job of a change and its lease, nil when nobody has reserved it. Caller holds mu.
-func (w *work) find(o *op) (*entry, *jobs.Lease, error) {
+func (w *work) find(o *op) (*jobEntry, *jobs.Lease, error) {
 	r := w.r
 	if r.lease != 0 {
 		lease, err := w.room.Lease(r.id, r.lease)
@@ -124,7 +124,7 @@ func (w *work) find(o *op) (*entry, *jobs.Lease, error) {
 }
 
 // alter gives a job its new state and returns what is told. Caller holds mu.
-func (w *work) alter(e *entry) error {
+func (w *work) alter(e *jobEntry) error {
 	switch row := &e.row; w.r.verb {
 	case verbRelease:
 		jobs.ReleasesTotal.Inc()
@@ -146,7 +146,7 @@ func (w *work) alter(e *entry) error {
 
 // erase sends the end of a job to the stream. Its state goes right behind: whoever reads one without a job forgets it.
 // Caller holds mu.
-func (w *work) erase(e *entry, stored func(now time.Time)) {
+func (w *work) erase(e *jobEntry, stored func(now time.Time)) {
 	by := origin{w.s.node, w.r.n}
 	if e.row.Unique != "" {
 		delete(w.unique, unique{e.row.Tube, e.row.Unique})

@@ -14,13 +14,13 @@ type timetable struct {
 	slots  map[uint64]*timer
 	seqs   map[uint64]*timer // by the second part of their place
 	order  jobs.Sorted       // by due time in milliseconds and the sequence of their message
-	groups map[string]*group
+	groups map[string]*timerGroup
 	moving int // timers with a change on its way
 	told   int // how many of them the metrics know
 }
 
-// group is the timers of one group.
-type group struct {
+// timerGroup is the timers of one group.
+type timerGroup struct {
 	order   jobs.Sorted
 	moving  int  // timers with a change on its way
 	shifted bool // the stream has a list of due times
@@ -37,19 +37,19 @@ type timer struct {
 }
 
 func newTimetable() *timetable {
-	return &timetable{keys: make(map[string]*timer), slots: make(map[uint64]*timer), seqs: make(map[uint64]*timer), groups: make(map[string]*group)}
+	return &timetable{keys: make(map[string]*timer), slots: make(map[uint64]*timer), seqs: make(map[uint64]*timer), groups: make(map[string]*timerGroup)}
 }
 
 func (tt *timetable) len() int { return len(tt.keys) }
 
 // group returns the timers of a group, "" for none: nil.
-func (tt *timetable) group(name string) *group {
+func (tt *timetable) group(name string) *timerGroup {
 	if name == "" {
 		return nil
 	}
 	g := tt.groups[name]
 	if g == nil {
-		g = new(group)
+		g = new(timerGroup)
 		tt.groups[name] = g
 	}
 	return g
