@@ -24,7 +24,7 @@ import (
 // A client that sends its line byte by byte, too slowly, is closed at the frame's time limit, on both doors; one that
 // is slow but in time is served.
 func TestSlowSenders(t *testing.T) {
-	s := start(t, func(c *edge.Config) { c.Limits.FrameTimeout = 400 * time.Millisecond })
+	s := start(t, func(c *edge.Config) { c.Limits.FrameTimeout = 1200 * time.Millisecond })
 	dribble := func(c *client, b string, every time.Duration) {
 		for i := range b {
 			if _, err := c.Conn.Write([]byte(b[i : i+1])); err != nil {
@@ -198,7 +198,7 @@ func TestPortInUse(t *testing.T) {
 func TestProxy(t *testing.T) {
 	s := start(t, func(c *edge.Config) {
 		c.Listeners[0].ProxyFrom = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
-		c.Limits.HandshakeTimeout = 300 * time.Millisecond
+		c.Limits.HandshakeTimeout = time.Second
 	})
 	v2 := func(command, family byte, body string) string {
 		return "\r\n\r\n\x00\r\nQUIT\n" + string([]byte{0x20 | command, family, 0, byte(len(body))}) + body
@@ -271,7 +271,7 @@ func TestTLSLine(t *testing.T) {
 	cfg := selfSigned(t)
 	s := start(t, func(c *edge.Config) {
 		c.Listeners[0].TLS = cfg
-		c.Limits.HandshakeTimeout = 300 * time.Millisecond
+		c.Limits.HandshakeTimeout = 2 * time.Second
 	})
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		raw, err := net.Dial("tcp", s.Addr("line").String())

@@ -60,13 +60,13 @@ func (b *syncBuffer) String() string {
 // want waits until the text is there.
 func (b *syncBuffer) want(t *testing.T, text string) {
 	t.Helper()
-	late := time.AfterFunc(10*time.Second, b.cond.Broadcast)
+	late := time.AfterFunc(31*time.Second, b.cond.Broadcast)
 	defer late.Stop()
 	start := time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for !strings.Contains(b.buf.String(), text) {
-		if time.Since(start) > 9*time.Second {
+		if time.Since(start) > 30*time.Second {
 			t.Fatalf("%q did not come; there is %q", text, b.buf.String())
 		}
 		b.cond.Wait()

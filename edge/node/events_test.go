@@ -289,7 +289,9 @@ func epochOf(t *testing.T, message string) (epoch uint64) {
 // Goal: a token that no longer counts ends its listener, with the message and code of a refusal. Method: a login that replaces
 // the listener's, pings every 100 ms.
 func TestEventsEndWithTheirToken(t *testing.T) {
-	_, p := startHere(t, func(o *Options) { o.Limits.Heartbeat = 100 * time.Millisecond })
+	_, p := startHere(t, func(o *Options) {
+		o.Limits.Heartbeat, o.Limits.HeartbeatMisses = 100*time.Millisecond, 100 // nobody answers them here
+	})
 	headers := bearer(p.token("ann"))
 	stays := p.listener("/api/ws/events", bearer(p.token("ben")))
 	events := p.listener("/api/ws/events", headers)

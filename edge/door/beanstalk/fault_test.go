@@ -142,7 +142,7 @@ func TestGoneClients(t *testing.T) {
 	for i := range 50 {
 		exchange(t, addr, fmt.Sprintf("use t%d\r\nwatch w%d\r\nput 0 0 100 1\r\nx\r\nwatch t%d\r\nreserve\r\nquit\r\n", i, i, i))
 	}
-	limit := time.NewTimer(10 * time.Second)
+	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
