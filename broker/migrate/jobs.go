@@ -28,7 +28,7 @@ func eachJobs(ctx context.Context, side exporter, fn func([]jobs.Moved) error) e
 	}
 }
 
-// copyJobs writes the jobs that the target lacks. They keep their ids: whoever holds one finds its job again.
+// copyJobs writes the jobs that the target lacks, in the order of their ids, which is that in which equals are reserved.
 func (m *mover) copyJobs(ctx context.Context) (written uint64, err error) {
 	have := map[uint64]bool{}
 	err = eachJobs(ctx, m.to.Jobs, func(page []jobs.Moved) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"gosper/broker"
 )
@@ -13,6 +14,7 @@ const (
 	pageLogs      = 500       // names read at a time
 	pageEntries   = 256       // entries read at a time
 	appendBytes   = 512 << 10 // of entries written at once
+	logCrew       = 8         // logs written at the same time: each may have a snapshot of a large game in memory
 	noPlaceBefore = ^uint64(0)
 )
 
@@ -34,17 +36,26 @@ func (m *mover) eachLog(ctx context.Context, fn func(name string) error) error {
 
 // copyLogs writes what logs of the target lack. Entries keep their numbers, since snapshots and stories name them.
 func (m *mover) copyLogs(ctx context.Context) (written uint64, err error) {
-	done := uint64(0)
+	done, some := uint64(0), atomic.Uint64{}
+	crew := newCrew(ctx, logCrew)
 	err = m.eachLog(ctx, func(name string) error {
 		done++
 		m.Progress("logs", done, name)
-		some, err := m.copyLog(ctx, name)
-		if some {
-			written++
-		}
-		return err
+		return crew.do(func(ctx context.Context) error {
+			wrote, err := m.copyLog(ctx, name)
+			if wrote {
+				some.Add(1)
+			}
+			if err != nil {
+				return fmt.Errorf("log %s: %w", name, err)
+			}
+			return nil
+		})
 	})
-	return written, err
+	if fault := crew.wait(); fault != nil {
+		err = fault
+	}
+	return some.Load(), err
 }
 
 // copyLog writes the missing entries of a log, then its missing snapshots.

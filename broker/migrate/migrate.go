@@ -1,12 +1,13 @@
 // Package migrate copies what a stopped node has kept to engines that several nodes share: records, logs with their
 // snapshots, jobs, timers, short-lived keys and the files of mail. Everything that can be the same afterwards is: keys and
-// values, numbers of log entries, ids, states and counters of jobs, due times. Revisions of records are the target's own.
+// values, numbers of log entries, states and counters of jobs, due times. Revisions of records and, where the engine hands
+// them out, ids of jobs are the target's own; no record of a node names either.
 //
 // # A run can be repeated
 //
 // A run leaves its mark in the target first: the number of the source's database. Each step compares before it writes and
 // writes what is missing, so a run that was ended anywhere is begun again from the start and soon is where it was. A
-// target that holds anything without the mark of this source is refused; so is a mark that says that the move is complete,
+// target that holds anything without the mark of this source is refused. A mark that says that the move is complete ends the run,
 // since nodes may have changed what they found.
 //
 // Neither side's clock moves meanwhile (jobs.Frozen): no timer fires and no delay ends in the middle of a move.
@@ -42,9 +43,11 @@ type Logs interface {
 
 // Jobs is a queue that takes jobs as another engine had them.
 type Jobs interface {
-	// Import writes jobs with their ids, states and counters. A job whose id is there already is left as it is.
+	// Import writes jobs with their states and counters, in this order; the caller names none twice. They may get other
+	// ids; the engine remembers those they had.
 	Import(ctx context.Context, moved []jobs.Moved) error
-	// Export returns the jobs with an id above after, in the order of their ids, at most limit.
+	// Export returns the jobs by the ids they had before they moved: those above after, in their order, at most limit.
+	// after 0 begins a walk, of which later calls are the rest.
 	Export(ctx context.Context, after uint64, limit int) ([]jobs.Moved, error)
 }
 
@@ -60,12 +63,12 @@ type Target struct {
 
 // Kind is one kind of thing that moves, with what both sides have of it.
 type Kind struct {
-	Name       string // records, logs, …
-	Source     Sum
-	Target     Sum
-	Written    uint64 // things written by this run; the others were there
-	Left       bool   // this kind was not to be moved
-	WhatIsLeft string // why, in words
+	Name       string `json:"name"` // records, logs, …
+	Source     Sum    `json:"source"`
+	Target     Sum    `json:"target"`
+	Written    uint64 `json:"written"`                // things written by this run; the others were there
+	Left       bool   `json:"left,omitempty"`         // this kind was not to be moved
+	WhatIsLeft string `json:"what_is_left,omitempty"` // why, in words
 }
 
 // Same reports whether both sides have the same.
@@ -73,8 +76,8 @@ func (k *Kind) Same() bool { return k.Left || k.Source == k.Target }
 
 // Report is what a run found and did.
 type Report struct {
-	Kinds    []*Kind
-	Complete bool // the mark said so before: nothing was done
+	Kinds    []*Kind `json:"kinds"`
+	Complete bool    `json:"complete,omitempty"` // the mark said so before: nothing was done
 }
 
 // Options of a run.

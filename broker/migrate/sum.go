@@ -9,9 +9,9 @@ import (
 
 // Sum is what one side has of a kind: two sides with equal sums have the same things in the same order.
 type Sum struct {
-	Count uint64 // things
-	Bytes uint64 // of their content
-	Hash  string // SHA-256 over all of them, in hex
+	Count uint64 `json:"count"`  // things
+	Bytes uint64 `json:"bytes"`  // of their content
+	Hash  string `json:"sha256"` // over all of them, in hex
 }
 
 // summer makes a Sum. Every part of a thing goes in with its length, so that no two different sequences look alike.

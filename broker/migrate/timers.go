@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"gosper/broker"
@@ -9,6 +10,10 @@ import (
 
 // pageTimers is how many timers are read at a time, when no more are due in the same millisecond.
 const pageTimers = 500
+
+// timerCrew is how many groups of timers are set at the same time: a schedule answers after a disk or a network, and takes
+// what comes together in one go.
+const timerCrew = 64
 
 // eachTimer calls fn for all timers of a side, in the order in which they will fire. A page ends between two due times,
 // since that is where the next can begin.
@@ -42,8 +47,8 @@ func eachTimer(ctx context.Context, s broker.Schedule, fn func(broker.Timer) err
 	}
 }
 
-// copyTimers writes the timers that the target lacks, in their order: those of one millisecond fire in the order in which
-// they were set.
+// copyTimers writes the timers that the target lacks. Those of one millisecond fire in the order in which they were set,
+// so they are set one after the other; all else at once.
 func (m *mover) copyTimers(ctx context.Context) (written uint64, err error) {
 	have := map[string]bool{}
 	err = eachTimer(ctx, m.to.Schedule, func(t broker.Timer) error {
@@ -53,6 +58,20 @@ func (m *mover) copyTimers(ctx context.Context) (written uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	crew := newCrew(ctx, timerCrew)
+	var together []broker.Timer // due at one time
+	flush := func() error {
+		group := together
+		together = nil
+		return crew.do(func(ctx context.Context) error {
+			for _, t := range group {
+				if err := m.to.Schedule.Set(ctx, t); err != nil {
+					return fmt.Errorf("timer %s: %w", t.Key, err)
+				}
+			}
+			return nil
+		})
+	}
 	done := uint64(0)
 	err = eachTimer(ctx, m.from.DB.Schedule(), func(t broker.Timer) error {
 		done++
@@ -61,8 +80,20 @@ func (m *mover) copyTimers(ctx context.Context) (written uint64, err error) {
 			return nil
 		}
 		written++
-		return m.to.Schedule.Set(ctx, t)
+		if len(together) > 0 && !together[0].Due.Equal(t.Due) {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		together = append(together, t)
+		return nil
 	})
+	if err == nil {
+		err = flush()
+	}
+	if fault := crew.wait(); fault != nil {
+		err = fault
+	}
 	return written, err
 }
 
