@@ -48,6 +48,23 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Fatalf("waited %s in vain: %s", patience, what)
 }
 
+// inTime runs a part of a case that looks at something before a time is over, which it is given. When what it saw is wrong
+// and the machine took longer than that, the part runs again with three times as much.
+func inTime(t *testing.T, limit time.Duration, part func(limit time.Duration) error) {
+	t.Helper()
+	for ; ; limit *= 3 {
+		begin := time.Now()
+		err := part(limit)
+		if err == nil {
+			return
+		}
+		if took := time.Since(begin); took < limit || limit > patience {
+			t.Fatal(err)
+		}
+		t.Logf("the machine is slow, again: %v", err)
+	}
+}
+
 // must fails the test on an error.
 func must(t *testing.T, err error) {
 	t.Helper()

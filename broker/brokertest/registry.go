@@ -178,9 +178,12 @@ func registryExpiry(t *testing.T, r broker.Registry, key string) {
 func registryTouch(t *testing.T, r broker.Registry, key string) {
 	ctx := within(t)
 	wants(t, r.Touch(ctx, key, time.Minute), broker.ErrNotFound)
-	must(t, r.Set(ctx, key, []byte("x"), 500*time.Millisecond))
-	must(t, r.Touch(ctx, key, time.Hour))
-	must(t, r.Set(ctx, key+".short", nil, 600*time.Millisecond))
+	inTime(t, 500*time.Millisecond, func(ttl time.Duration) error {
+		must(t, r.Set(ctx, key, []byte("x"), ttl))
+		err := r.Touch(ctx, key, time.Hour)
+		must(t, r.Set(ctx, key+".short", nil, ttl+100*time.Millisecond))
+		return err
+	})
 	eventually(t, "the other key ends", func() bool {
 		_, err := r.Get(ctx, key+".short")
 		return err != nil
