@@ -46,6 +46,20 @@ func TestLog(t *testing.T) {
 	})
 }
 
+// Goal and method: two handles of one engine, which are the same here; it is the suites for two that are tried.
+func TestAcross(t *testing.T) {
+	brokertest.RunStoreAcross(t, func(t *testing.T) (a, b broker.Store) {
+		s := memory.NewStore()
+		t.Cleanup(func() { s.Close() })
+		return s, s
+	})
+	brokertest.RunLogAcross(t, func(t *testing.T) (a, b broker.Log) {
+		l := memory.NewLog()
+		t.Cleanup(func() { l.Close() })
+		return l, l
+	})
+}
+
 func TestQueue(t *testing.T) {
 	brokertest.RunQueue(t, func(t *testing.T) broker.Queue {
 		q := memory.NewQueue(brokertest.QueueLimits)

@@ -50,6 +50,7 @@ var _ broker.Log = (*Log)(nil)
 func openLog(ctx context.Context, state *State) (*Log, error) {
 	l := &Log{vault: newVault(state.link, state.opts, logStream, 0, logPrefix+"*.>"), state: state,
 		part: partSize(state.link.conn.MaxPayload()), journals: make(map[string]*journal)}
+	state.link.join(wantSubject)
 	return l, l.vault.ensure(ctx)
 }
 

@@ -23,10 +23,11 @@ type journal struct {
 	name   string
 	prefix string // of the log's subjects
 
-	queue   []*task // guarded by log.mu
-	bytes   int     // guarded by log.mu: of entries in it
-	running bool    // guarded by log.mu
-	hint    hint    // guarded by log.mu: where the last Read ended
+	queue   []*task   // guarded by log.mu
+	bytes   int       // guarded by log.mu: of entries in it
+	running bool      // guarded by log.mu
+	hint    hint      // guarded by log.mu: where the last Read ended
+	yield   time.Time // guarded by log.mu: another node asks for its turn, so this one waits until then
 
 	known bool // owned by the goroutine: end is what this node knows
 	end   end  // owned by the goroutine
@@ -160,7 +161,11 @@ func (j *journal) commit(ctx context.Context, token uint64, plan func(now end) (
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, errRaced), errors.Is(err, errChanged), errors.Is(err, broker.ErrTimeout), errors.Is(err, broker.ErrBusy):
+		case errors.Is(err, errRaced):
+			if w.lost++; w.lost > 1 {
+				j.log.vault.link.notice(wantSubject, j.name)
+			}
+		case errors.Is(err, errChanged), errors.Is(err, broker.ErrTimeout), errors.Is(err, broker.ErrBusy):
 		case errors.As(err, &refused) && refused.passing():
 		case w.unsure && !errors.Is(err, broker.ErrClosed):
 			return fmt.Errorf("%w: log %q: %w", broker.ErrTimeout, j.name, unwrapped(err))
@@ -185,11 +190,44 @@ type attempts struct {
 	plan   func(now end) (*change, error)
 	after  uint64 // the message behind which the last attempt was to be stored
 	unsure bool   // nobody knows whether it was
+	lost   int    // times that another node was faster
+}
+
+// A node that writes without pause is always faster than one that has to read the end of the log first. So who has lost
+// twice asks for a turn, and who won waits for yieldWait.
+const (
+	wantSubject = "_GOSPER.want"
+	yieldWait   = 30 * time.Millisecond
+)
+
+// want takes note that another node wants to write a log.
+func (l *Log) want(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if j := l.journals[name]; j != nil && j.running {
+		j.yield = time.Now().Add(yieldWait)
+	}
+}
+
+// turn waits while another node has its turn; the end of the log is not known then.
+func (j *journal) turn(ctx context.Context) {
+	j.log.mu.Lock()
+	wait := time.Until(j.yield)
+	j.log.mu.Unlock()
+	if !j.known || wait <= 0 {
+		return
+	}
+	j.known = false
+	select {
+	case <-ctx.Done():
+	case <-time.After(wait):
+	}
 }
 
 // attempt tries once. It may be repeated after any error: at most one attempt is stored, as all behind one message have
 // the same condition, and one behind another message is only made when those before were not stored.
 func (j *journal) attempt(ctx context.Context, w *attempts) error {
+	j.turn(ctx)
 	if stored, err := j.refresh(ctx, w); stored || err != nil {
 		return err
 	}
@@ -207,7 +245,9 @@ func (j *journal) attempt(ctx context.Context, w *attempts) error {
 	}
 	g := bundle{token: token, first: c.first, count: uint64(len(c.entries)), low: c.low, id: w.id, dead: c.dead}
 	w.after = j.end.seq
-	last, err := j.log.vault.write(ctx, append(g.messages(j.prefix+"e", c.entries, w.after, j.log.part), c.with...)...)
+	short, cancel := context.WithTimeout(ctx, callTimeout) // an answer that is late may be found in the log
+	defer cancel()
+	last, err := j.log.vault.write(short, append(g.messages(j.prefix+"e", c.entries, w.after, j.log.part), c.with...)...)
 	if err != nil {
 		j.known = false
 		w.unsure = w.unsure || errors.Is(err, broker.ErrTimeout)

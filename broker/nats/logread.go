@@ -51,7 +51,7 @@ func (j *journal) read(ctx context.Context, now end, from uint64, limit int) ([]
 	}
 	r := &scan{end: now, next: from, limit: limit}
 	for !r.full() {
-		items, err := j.log.vault.page(ctx, j.prefix+"e", seq, min(limit-len(r.found)+1, maxPage))
+		items, err := j.log.vault.page(ctx, j.prefix+"e", seq, min(limit-len(r.found), maxPage-1)+1)
 		if err != nil {
 			return nil, err
 		}

@@ -36,6 +36,7 @@ type State struct {
 	log   *Log
 	queue *Queue
 
+	talk   atomic.Pointer[Log] // the log, for messages of other nodes
 	closed atomic.Bool
 	life   context.Context // ends with Close
 	end    context.CancelFunc
@@ -87,6 +88,7 @@ func (s *State) open(ctx context.Context) error {
 	if s.log, err = openLog(short, s); err != nil {
 		return err
 	}
+	s.talk.Store(s.log)
 	t := time.NewTicker(s.opts.StartWait)
 	defer t.Stop()
 	for before := uint64(0); ; {
@@ -153,7 +155,11 @@ func (s *State) Close() error {
 }
 
 // receive takes a message that the link's subscriptions brought. It runs on the dispatcher.
-func (s *State) receive(*nats.Msg) {}
+func (s *State) receive(m *nats.Msg) {
+	if l := s.talk.Load(); l != nil && m.Subject == wantSubject {
+		l.want(string(m.Data))
+	}
+}
 
 // back runs when the link is up again.
 func (s *State) back() {}

@@ -59,8 +59,12 @@ func statePlaces(t *testing.T, run func(t *testing.T, a, b *State)) {
 func TestStore(t *testing.T) {
 	t.Parallel()
 	statePlaces(t, func(t *testing.T, a, b *State) {
-		brokertest.RunStore(t, func(*testing.T) broker.Store { return a.Store() })
-		_ = b
+		t.Run("one node", func(t *testing.T) {
+			brokertest.RunStore(t, func(*testing.T) broker.Store { return a.Store() })
+		})
+		t.Run("two nodes", func(t *testing.T) {
+			brokertest.RunStoreAcross(t, func(*testing.T) (broker.Store, broker.Store) { return a.Store(), b.Store() })
+		})
 	})
 }
 
@@ -68,7 +72,11 @@ func TestStore(t *testing.T) {
 func TestLog(t *testing.T) {
 	t.Parallel()
 	statePlaces(t, func(t *testing.T, a, b *State) {
-		brokertest.RunLog(t, func(*testing.T) broker.Log { return a.Log() })
-		_ = b
+		t.Run("one node", func(t *testing.T) {
+			brokertest.RunLog(t, func(*testing.T) broker.Log { return a.Log() })
+		})
+		t.Run("two nodes", func(t *testing.T) {
+			brokertest.RunLogAcross(t, func(*testing.T) (broker.Log, broker.Log) { return a.Log(), b.Log() })
+		})
 	})
 }

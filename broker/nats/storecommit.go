@@ -41,6 +41,11 @@ func (s *Store) Commit(ctx context.Context, ops ...broker.Op) ([]uint64, error) 
 	if err := c.check(); err != nil {
 		return nil, err
 	}
+	if c.doubtful() {
+		if err := c.explain(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return c.run(ctx)
 }
 
@@ -72,6 +77,17 @@ func (c *commit) check() error {
 			len(c.ops), bytes, MaxCommit, MaxCommitBytes)
 	}
 	return nil
+}
+
+// doubtful reports whether the index says that a condition of several does not hold. It may be behind, but to ask costs
+// less than a batch in vain.
+func (c *commit) doubtful() bool {
+	for _, op := range c.ops {
+		if known, _ := c.store.index.get(op.Key); len(c.ops) > 1 && op.Revision != broker.AnyRevision && op.Revision != known.revision {
+			return true
+		}
+	}
+	return false
 }
 
 // run tries until the outcome is known.

@@ -85,6 +85,18 @@ func TestLog(t *testing.T) {
 	brokertest.RunLog(t, func(t *testing.T) broker.Log { return open(t, t.TempDir(), Options{}).Log() })
 }
 
+// Goal and method: two handles of one engine, which are the same here; it is the suites for two that are tried.
+func TestAcross(t *testing.T) {
+	brokertest.RunStoreAcross(t, func(t *testing.T) (a, b broker.Store) {
+		s := open(t, t.TempDir(), Options{}).Store()
+		return s, s
+	})
+	brokertest.RunLogAcross(t, func(t *testing.T) (a, b broker.Log) {
+		l := open(t, t.TempDir(), Options{}).Log()
+		return l, l
+	})
+}
+
 func TestQueue(t *testing.T) {
 	brokertest.RunQueue(t, func(t *testing.T) broker.Queue {
 		return open(t, t.TempDir(), Options{Jobs: brokertest.QueueLimits}).Queue()
