@@ -27,7 +27,7 @@ type listener struct {
 // listen opens the listeners and starts their acceptors.
 func (e *Engine) listen() error {
 	for _, cfg := range e.config.Listeners {
-		ln, err := e.openListener(cfg.Addr)
+		ln, err := e.openListener(&cfg)
 		if err != nil {
 			return fmt.Errorf("%s-addr: %w", cfg.Name, err)
 		}
@@ -41,18 +41,22 @@ func (e *Engine) listen() error {
 	return nil
 }
 
-// openListener listens on addr. Keep-alive is set on the listener, whose connections inherit it, instead of by four calls
+// openListener listens on an address. Keep-alive is set on the listener, whose connections inherit it, instead of by four calls
 // a connection.
-func (e *Engine) openListener(addr string) (*net.TCPListener, error) {
+func (e *Engine) openListener(cfg *Listener) (*net.TCPListener, error) {
 	lc := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
-		if cerr := c.Control(func(fd uintptr) { err = setKeepAlive(int(fd), e.limits.KeepAlive) }); cerr != nil {
+		if cerr := c.Control(func(fd uintptr) {
+			if err = setKeepAlive(int(fd), e.limits.KeepAlive); err == nil && cfg.ReusePort {
+				err = setReusePort(int(fd))
+			}
+		}); cerr != nil {
 			return cerr
 		}
 		return err
 	}}
 	lc.SetMultipathTCP(false) // its sockets are slower, and phones that use it are served by plain TCP as well
-	ln, err := lc.Listen(context.Background(), "tcp", addr)
+	ln, err := lc.Listen(context.Background(), "tcp", cfg.Addr)
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +72,20 @@ func setKeepAlive(fd int, idle time.Duration) error {
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, max(1, s/probes)),
 		unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, probes),
 	)
+}
+
+func setReusePort(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }
+
+// ListenShared listens on a TCP address that other processes of this machine may listen on too, if they say so as well.
+func ListenShared(addr string) (net.Listener, error) {
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		if cerr := c.Control(func(fd uintptr) { err = setReusePort(int(fd)) }); cerr != nil {
+			return cerr
+		}
+		return err
+	}}
+	return lc.Listen(context.Background(), "tcp", addr)
 }
 
 // Addr returns the address of the named listener, nil when there is none.

@@ -23,6 +23,8 @@ type Listener struct {
 	// ProxyFrom lists the addresses of balancers. Who connects from one of them must begin with a PROXY protocol header
 	// (version 1 or 2); from any other address such a header is an error of the client's protocol.
 	ProxyFrom []netip.Prefix
+	// ReusePort lets several processes of a machine listen on Addr; the kernel shares out connections among them.
+	ReusePort bool
 }
 
 // Config is what an engine needs. Bus and Dispatcher are required.

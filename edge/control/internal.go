@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/valyala/fasthttp"
@@ -109,11 +110,30 @@ func (s *Server) serveInternal(ctx *fasthttp.RequestCtx) {
 	found, part := internalRoutes.find(string(ctx.Path()))
 	switch {
 	case !s.trusted(ctx, len(found) == 1 && found[0].open):
+	case found != nil && slices.Contains(s.config.Closed, partOfNode(string(ctx.Path()))):
+		fail(ctx, fasthttp.StatusNotFound, protocol.StatusUnknown, "this node has not the role "+partOfNode(string(ctx.Path()))+": ask one that has it")
 	case found == nil:
 		fail(ctx, fasthttp.StatusNotFound, protocol.StatusUnknown, "there is nothing here")
 	default:
 		s.run(ctx, found, part, false)
 	}
+}
+
+// partOfNode returns which part of a site an internal path belongs to, of those that may be nodes of their own: auth, config,
+// mail; "" for what every node answers.
+func partOfNode(path string) string {
+	switch path {
+	case "/issue_token", "/validate_token", "/register_nonce", "/redeem_nonce":
+		return "auth"
+	case "/send", "/new", "/all", "/mark_read", "/delete", "/delete_read":
+		return "mail"
+	case "/config":
+		return "config"
+	}
+	if strings.HasPrefix(path, "/config/") || strings.HasPrefix(path, "/get_") {
+		return "config"
+	}
+	return ""
 }
 
 func profile(_ *Server, ctx *fasthttp.RequestCtx) { pprofhandler.PprofHandler(ctx) }

@@ -67,6 +67,8 @@ type Config struct {
 	HTTPSAddr    string      // its TLS twin; "" for none
 	TLS          *tls.Config // needed by HTTPSAddr
 	InternalAddr string      // internal server; "" for none
+	ReusePort    bool        // other processes of this machine may open the public site's ports too
+	Closed       []string    // parts of the internal server that are other nodes': auth, config, mail
 	Token        string      // bearer token of the internal server; "" asks for none
 	Origins      []string    // origins that may use the site from a browser; empty: the same host only
 	ProxyFrom    []netip.Prefix
@@ -167,7 +169,11 @@ func Start(c Config) (*Server, error) {
 		if l.addr == "" {
 			continue
 		}
-		ln, err := net.Listen("tcp", l.addr)
+		listen := func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) }
+		if c.ReusePort && l.server == s.public {
+			listen = edge.ListenShared
+		}
+		ln, err := listen(l.addr)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("%s-addr: %w", l.name, err), s.Close())
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ const (
 	chatLogEntry   = 64 << 10               // bytes after which an entry is written at once
 	chatLogTrim    = 10 * time.Second       // old entries are dropped so often
 	chatLogTimeout = 10 * time.Second       // for one step of the engine
+	chatLogRecall  = 15 * time.Second       // a log that another node keeps: lines of so long are at hand, should that node die
 
 	ChatLogAgeLeast   = time.Hour // shortest age
 	ChatLogBytesLeast = 1 << 20   // least bytes
@@ -36,10 +38,12 @@ const chatLogName = "chatlog"
 type ChatLogOptions struct {
 	Bus   broker.Bus
 	Log   broker.Log
-	Age   time.Duration    // older lines are dropped; at least ChatLogAgeLeast
-	Bytes int64            // of all entries together, beyond which the oldest are dropped; at least ChatLogBytesLeast
-	Slog  *slog.Logger     // nil means none
-	Now   func() time.Time // nil means time.Now
+	Age   time.Duration // older lines are dropped; at least ChatLogAgeLeast
+	Bytes int64         // of all entries together, beyond which the oldest are dropped; at least ChatLogBytesLeast
+	// Shared says that several nodes have the log, one of which writes it: see ChatLog.Keep.
+	Shared bool
+	Slog   *slog.Logger     // nil means none
+	Now    func() time.Time // nil means time.Now
 }
 
 // ChatLog is a durable log of everything said in public and in families. It follows the bus, away from the path of a
@@ -50,7 +54,8 @@ type ChatLogOptions struct {
 // unix milliseconds, messages left out before it) and JSON lines. The sums in the heads make it cheap to know how much
 // there is and which entries are too old, without reading them all.
 //
-// One node of a cluster should keep it: each would write the same.
+// Of several nodes that share it one writes it, the others have the last lines at hand: when another takes over, it begins
+// with those that are not in the log.
 type ChatLog struct {
 	options ChatLogOptions
 	sub     broker.Subscription
@@ -60,10 +65,14 @@ type ChatLog struct {
 	once    sync.Once
 
 	lost atomic.Int64 // messages left out since the last entry
+	turn chan uint64  // tells run to write with this token, or with 0 not to
 
 	// owned by run
-	total   uint64 // bytes of all entries ever
-	failing bool   // the last entry was not written
+	writes  bool
+	token   uint64            // fences a node that was replaced
+	recent  []*broker.Message // while another node writes
+	total   uint64            // bytes of all entries ever
+	failing bool              // the last entry was not written
 	trimmed time.Time
 }
 
@@ -102,21 +111,78 @@ func OpenChatLog(ctx context.Context, o ChatLogOptions) (*ChatLog, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	l := &ChatLog{options: o, queue: make(chan *broker.Message, chatLogQueue), stop: make(chan struct{})}
-	next, err := o.Log.Next(ctx, chatLogName)
-	if err != nil {
-		return nil, err
+	l := &ChatLog{options: o, queue: make(chan *broker.Message, chatLogQueue), stop: make(chan struct{}), turn: make(chan uint64)}
+	if !o.Shared {
+		if _, err := l.resume(ctx); err != nil {
+			return nil, err
+		}
+		l.writes = true
 	}
-	if last, ok, err := l.entry(ctx, next-1); err != nil {
-		return nil, err
-	} else if ok {
-		l.total = last.before + uint64(last.size)
-	}
+	var err error
 	if l.sub, err = o.Bus.Subscribe("chat.>", broker.Handler{Message: l.take, Gap: func(string) { l.leaveOut(1) }}); err != nil {
 		return nil, err
 	}
 	l.ended.Go(l.run)
 	return l, nil
+}
+
+// resume reads where the log ends, and returns the time of its last line in unix milliseconds.
+func (l *ChatLog) resume(ctx context.Context) (last uint64, err error) {
+	next, err := l.options.Log.Next(ctx, chatLogName)
+	if err != nil {
+		return 0, err
+	}
+	h, ok, err := l.entry(ctx, next-1)
+	if err == nil && ok {
+		l.total, last = h.before+uint64(h.size), h.last
+	}
+	return last, err
+}
+
+// Keep writes a shared log until the context ends. token fences other nodes that believe to be the one that writes. REQUIRES: one call
+// at a time.
+func (l *ChatLog) Keep(ctx context.Context, token uint64) {
+	select {
+	case l.turn <- token:
+	case <-l.stop:
+		return
+	}
+	<-ctx.Done()
+	select {
+	case l.turn <- 0:
+	case <-l.stop:
+	}
+}
+
+// change takes over or gives up the writing. Lines that came since the log's last one are added to b.
+func (l *ChatLog) change(token uint64, b *batch) {
+	l.token, l.writes = token, false
+	if token == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), chatLogTimeout)
+	defer cancel()
+	last, err := l.resume(ctx)
+	if err != nil {
+		l.options.Slog.Error("the chat log cannot be written by this node", "error", err)
+		return
+	}
+	for _, m := range l.recent {
+		if uint64(m.Time.UnixMilli()) > last {
+			b.add(m)
+		}
+	}
+	l.writes, l.recent = true, nil
+}
+
+// remember keeps the lines of the last moments at hand while another node writes.
+func (l *ChatLog) remember(m *broker.Message) {
+	old := m.Time.Add(-chatLogRecall)
+	drop := 0
+	for drop < len(l.recent) && (l.recent[drop].Time.Before(old) || len(l.recent)-drop >= chatLogQueue) {
+		drop++
+	}
+	l.recent = append(slices.Delete(l.recent, 0, drop), m)
 }
 
 // Close writes what waits and ends the log. It is idempotent.
@@ -150,11 +216,20 @@ func (l *ChatLog) run() {
 		var b batch
 		select {
 		case m := <-l.queue:
+			if !l.writes {
+				l.remember(m)
+				continue
+			}
 			b.add(m)
 			gather.Reset(chatLogGather)
 			open = l.fill(&b, gather.C)
+		case token := <-l.turn:
+			l.change(token, &b)
 		case <-l.stop:
 			open = false
+		}
+		if !l.writes {
+			continue
 		}
 		if !open {
 			l.drain(&b)
@@ -253,10 +328,13 @@ func (l *ChatLog) write(b *batch) {
 		binary.LittleEndian.PutUint64(b.data[8*i:], v)
 	}
 	done := make(chan error, 1)
-	l.options.Log.Append(chatLogName, 0, [][]byte{b.data}, func(_ uint64, err error) { done <- err })
+	l.options.Log.Append(chatLogName, l.token, [][]byte{b.data}, func(_ uint64, err error) { done <- err })
 	if err := <-done; err != nil {
 		l.lost.Add(lost)
 		l.leaveOut(b.lines)
+		if errors.Is(err, broker.ErrFenced) {
+			l.writes = false // another node writes it now
+		}
 		if !l.failing && !errors.Is(err, broker.ErrClosed) {
 			l.options.Slog.Warn("the chat log is not written; lines are left out until it can be", "error", err)
 		}

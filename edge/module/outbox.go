@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -43,9 +44,12 @@ type Outbox struct {
 	folder *mailer.Folder // nil: there is none
 
 	mu      sync.Mutex
-	counted bool
+	counted time.Time // when waiting was read from the store; zero: never
 	waiting int
 }
+
+// countAge is how long the number of waiting e-mails is believed: other nodes write and send them too.
+const countAge = 10 * time.Second
 
 // NewOutbox returns the outbox of a store, for at most max waiting e-mails. queue and folder may be nil.
 func NewOutbox(store broker.Store, max int, queue broker.Queue, folder *mailer.Folder) *Outbox {
@@ -94,9 +98,9 @@ func (o *Outbox) settle(e *Email, err error, log *slog.Logger) {
 	})
 }
 
-// count reads the number of waiting e-mails once. The caller holds mu.
+// count reads the number of waiting e-mails now and then. The caller holds mu.
 func (o *Outbox) count(ctx context.Context) error {
-	if o.counted {
+	if !o.counted.IsZero() && time.Since(o.counted) < countAge {
 		return nil
 	}
 	waiting := 0
@@ -111,7 +115,7 @@ func (o *Outbox) count(ctx context.Context) error {
 		waiting += len(page)
 		after = page[len(page)-1].Key
 	}
-	o.waiting, o.counted = waiting, true
+	o.waiting, o.counted = waiting, time.Now()
 	return nil
 }
 

@@ -102,6 +102,7 @@ func (o *Options) bindBus(b *binder) {
 	b.text(&o.Registry, "registry", "with a bus in NATS: the Redis that nodes share for nonces and counters, redis://…; empty: each node keeps its own, and a nonce is good at the node that made it")
 	b.secret(&o.RegistryPassword, "registry-password", "password of the registry, when its address has none")
 	o.bindStore(b)
+	o.bindRoles(b)
 }
 
 func (o *Options) checkBus() error {

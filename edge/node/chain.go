@@ -83,7 +83,12 @@ func (n *Node) openChains(ctx context.Context) error {
 	n.gateway = target.New(target.Options{
 		Services: func() *target.Services { s := services.Get(); return &s },
 		Secret:   secrets.get, TLS: roots, Concurrency: o.PerTarget, Answer: o.Answer, Log: n.log})
+	var nodes *chain.Nodes
+	if n.state != nil {
+		nodes = &chain.Nodes{Bus: n.bus, Name: n.name, Idle: !n.options.has(RoleScheduler)}
+	}
 	n.chains, err = chain.Open(ctx, chain.EngineOptions{
+		Nodes: nodes,
 		Store: n.store, Queue: n.queue, Executor: n.gateway,
 		Changed:   n.chainMoved,
 		Locked:    func(s chain.Settings) { n.events.EngineStatus(s) },

@@ -14,10 +14,10 @@ func (n *Node) openChatLog() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), repairTimeout)
 	defer cancel()
-	l, err := module.OpenChatLog(ctx, module.ChatLogOptions{Bus: n.bus, Log: n.logs, Age: n.options.ChatLogAge, Bytes: n.options.ChatLogBytes, Slog: n.log})
+	l, err := module.OpenChatLog(ctx, module.ChatLogOptions{Bus: n.bus, Log: n.logs, Age: n.options.ChatLogAge, Bytes: n.options.ChatLogBytes, Shared: n.state != nil, Slog: n.log})
 	if err != nil {
 		return fmt.Errorf("chat log: %w", err)
 	}
 	n.chatLog = l
-	return nil
+	return n.stand("chatlog", l.Keep)
 }

@@ -25,10 +25,10 @@ func (n *Node) gateListeners(cert *tls.Config) (list []edge.Listener) {
 	}
 	clients := n.gate.Client()
 	if o.GateAddr != "" {
-		list = append(list, edge.Listener{Name: "gate", Addr: o.GateAddr, Door: clients, ProxyFrom: o.ProxyFrom})
+		list = append(list, edge.Listener{Name: "gate", Addr: o.GateAddr, Door: clients, ProxyFrom: o.ProxyFrom, ReusePort: o.ReusePort})
 	}
 	if o.TLSGateAddr != "" {
-		list = append(list, edge.Listener{Name: "tls-gate", Addr: o.TLSGateAddr, Door: clients, TLS: cert, ProxyFrom: o.ProxyFrom})
+		list = append(list, edge.Listener{Name: "tls-gate", Addr: o.TLSGateAddr, Door: clients, TLS: cert, ProxyFrom: o.ProxyFrom, ReusePort: o.ReusePort})
 	}
 	if o.GateWorkerAddr != "" {
 		list = append(list, edge.Listener{Name: "gate-worker", Addr: o.GateWorkerAddr, Door: n.gate.Worker()})
@@ -36,14 +36,14 @@ func (n *Node) gateListeners(cert *tls.Config) (list []edge.Listener) {
 	return list
 }
 
-// staffed says whether a worker elsewhere takes jobs of the gate: one that waits, or one at the beanstalkd port that is
-// at work.
+// staffed says whether a worker elsewhere takes jobs of the gate: one that waits, or one that is at work, at the beanstalkd port of this
+// node or of another that shares the queue.
 func (n *Node) staffed() bool {
 	if n.work.door != nil && n.work.door.Watching(gate.Tube) > 0 {
 		return true
 	}
 	stats, err := n.queue.Stats(gate.Tube)
-	return err == nil && stats.Waiting > 0
+	return err == nil && (stats.Waiting > 0 || stats.Reserved > 0)
 }
 
 // enterTimeout bounds what a start waits for the gate's key in the registry.

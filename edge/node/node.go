@@ -16,6 +16,7 @@ import (
 	"gosper/broker/chain"
 	"gosper/broker/chain/target"
 	"gosper/broker/event"
+	"gosper/broker/lead"
 	"gosper/broker/mailer"
 	"gosper/broker/nats"
 	"gosper/broker/pebble"
@@ -41,6 +42,8 @@ type Node struct {
 	name    string     // of this node, which no other one has
 	db      *pebble.DB // the node's own
 	lasting
+	seats    []*lead.Seat    // for which this node stands
+	leading  sync.Map        // of them by name: *lead.Seat
 	bus      broker.Bus      // of the store, or shared
 	registry broker.Registry // likewise
 	shared   []shared        // empty: this node is alone
@@ -76,7 +79,7 @@ func Start(ctx context.Context, o Options, log *slog.Logger) (*Node, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{options: o, log: log, drainAsk: make(chan struct{})}
+	n := &Node{options: o.ofRoles(), log: log, drainAsk: make(chan struct{})}
 	openState := func() error { return n.openState(ctx) }
 	openBus := func() error { return n.openBus(ctx) }
 	startGames := func() error { return n.startGames(ctx) }
@@ -126,10 +129,10 @@ func (n *Node) startEngine() error {
 	door := line.New()
 	var listeners []edge.Listener
 	if o.LineAddr != "" {
-		listeners = append(listeners, edge.Listener{Name: "line", Addr: o.LineAddr, Door: door, ProxyFrom: o.ProxyFrom})
+		listeners = append(listeners, edge.Listener{Name: "line", Addr: o.LineAddr, Door: door, ProxyFrom: o.ProxyFrom, ReusePort: o.ReusePort})
 	}
 	if o.TLSLineAddr != "" {
-		listeners = append(listeners, edge.Listener{Name: "tls-line", Addr: o.TLSLineAddr, Door: door, TLS: cert, ProxyFrom: o.ProxyFrom})
+		listeners = append(listeners, edge.Listener{Name: "tls-line", Addr: o.TLSLineAddr, Door: door, TLS: cert, ProxyFrom: o.ProxyFrom, ReusePort: o.ReusePort})
 	}
 	listeners = append(listeners, n.beanstalk()...)
 	listeners = append(listeners, n.gateListeners(cert)...)
@@ -146,7 +149,7 @@ func (n *Node) startSite() error {
 	}
 	door := websocket.New(line.New())
 	n.site, err = control.Start(control.Config{
-		HTTPAddr: o.HTTPAddr, HTTPSAddr: o.HTTPSAddr, TLS: cert, InternalAddr: o.InternalAddr, Token: string(o.InternalToken),
+		HTTPAddr: o.HTTPAddr, HTTPSAddr: o.HTTPSAddr, TLS: cert, InternalAddr: o.InternalAddr, ReusePort: o.ReusePort, Closed: o.closedGroups(), Token: string(o.InternalToken),
 		Origins: o.Origins, ProxyFrom: o.ProxyFrom, Limits: o.HTTP, Page: web.FS, Table: n.table, Bus: n.bus,
 		Queue: n.queue, Schedule: n.schedule, Chains: n.chains, Events: n.events, EventsOpen: o.Chains.EventsOpen, Listen: n.listen, Recent: &n.recent, Games: n.listGames, ChatLog: n.chatLog, Post: n.post, Settings: n.config, PublicSettings: o.ConfigPublic, Room: n.engine,
 		Adopt: func(c net.Conn, info edge.AdoptInfo) error { return n.engine.Adopt(c, door, info) },
@@ -154,14 +157,6 @@ func (n *Node) startSite() error {
 	})
 	return err
 }
-
-// ready says why the node should get no clients; nil when it should.
-func (n *Node) ready() error {
-	return errors.Join(n.stateHealth(), n.busHealth(), n.engine.Err())
-}
-
-// Metrics lists every metric family that a node may show at /metrics, for dashboards and documents. The slice is the caller's own.
-func Metrics() []control.Metric { return append(metricTables(), control.Metrics()...) }
 
 // metricTables gathers what the packages of a node say about their metrics.
 func metricTables() []control.Metric {
@@ -243,6 +238,7 @@ func (n *Node) close() error {
 		n.gate.Close()
 	}
 	n.closeChains()
+	n.rise()
 	n.work.stop()
 	if n.table != nil {
 		n.table.Close()

@@ -32,9 +32,11 @@ type Options struct {
 	Registry         string // URL of the Redis that holds nonces and counters when the bus is in NATS; "": the node's own store does
 	RegistryPassword Secret // for a URL without one
 
-	Store         string // URL of the servers that hold what lasts of all nodes; "": the node's own database does
-	StorePassword Secret // for a URL without one
-	Node          string // name of this node, which no other one has; "": made at the first start
+	Store         string   // URL of the servers that hold what lasts of all nodes; "": the node's own database does
+	StorePassword Secret   // for a URL without one
+	Roles         []string // what this node does, of Roles(); empty: everything
+	ReusePort     bool     // other nodes of this machine may open the clients' ports too
+	Node          string   // name of this node, which no other one has; "": made at the first start
 
 	LineAddr       string // "" closes a port
 	GateAddr       string
@@ -132,7 +134,7 @@ func DefaultOptions() Options {
 
 // Validate returns an error that names the first option that cannot be.
 func (o *Options) Validate() error {
-	for _, check := range []func() error{o.checkAddrs, o.checkBus, o.checkStore, o.checkTLS, o.checkSecrets, o.checkOrigins, o.checkGames, o.checkMail, o.checkRest} {
+	for _, check := range []func() error{o.checkAddrs, o.checkBus, o.checkStore, o.checkRoles, o.checkTLS, o.checkSecrets, o.checkOrigins, o.checkGames, o.checkMail, o.checkRest} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -175,7 +177,7 @@ func (o *Options) checkAddrs() error {
 		}
 		seen[a.addr] = a.name
 	}
-	if o.LineAddr == "" && o.HTTPAddr == "" && o.TLSLineAddr == "" && o.HTTPSAddr == "" && o.GateAddr == "" && o.TLSGateAddr == "" {
+	if (o.has(RoleEdge) || o.has(RoleGate)) && o.LineAddr == "" && o.HTTPAddr == "" && o.TLSLineAddr == "" && o.HTTPSAddr == "" && o.GateAddr == "" && o.TLSGateAddr == "" {
 		return errors.New("line-addr: every client port is closed")
 	}
 	return nil

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -25,7 +26,7 @@ func MailDir(data string) string { return filepath.Join(data, "mail") }
 func (p *PostOptions) bind(b *binder) {
 	b.group = "Mailboxes"
 	b.text(&p.Dir, "mail-dir", "folder of the mailboxes, one Maildir each, which nodes may share; empty: mail in the data folder")
-	b.text(&p.Host, "mail-host", "unique name of this node among those that share mail-dir; empty: the name of the machine")
+	b.text(&p.Host, "mail-host", "unique name of this node among those that share mail-dir; empty: the name of the machine, or with a store that nodes share that of the node")
 	b.number(&p.Zone, "mail-zone", "hours east of UTC of the header time in files of mails; clients see the zone that the config file mail says")
 	b.number(&p.BoxLimit, "mail-box-limit", "most mails of one mailbox; beyond it: gate code 94, status 1 of /send")
 	b.number(&p.BodyLimit, "mail-body-limit", "most bytes of the text of a mail; beyond it: 1001, gate code 96, status -1 of /send")
@@ -58,9 +59,18 @@ func (p *PostOptions) Open(data string) post.Options {
 func (n *Node) openPost() (err error) {
 	o := n.options.Post.Open(n.options.Data)
 	o.Store, o.Log = n.store, n.log
+	if o.Shared = n.state != nil; o.Shared {
+		if o.Host == "" {
+			o.Host = n.name
+		}
+		o.Leads = func() bool { return n.leads("mail") }
+	}
 	o.Delivered = func(box post.Box, m post.Mail) { n.table.MailDelivered(box, m) }
 	if n.post, err = post.Open(o); err != nil {
 		return fmt.Errorf("mail-dir: %w", err)
 	}
-	return nil
+	if !n.options.has(RoleMail) {
+		return nil
+	}
+	return n.stand("mail", func(ctx context.Context, _ uint64) { <-ctx.Done() })
 }

@@ -16,6 +16,7 @@ import (
 	vm "github.com/VictoriaMetrics/metrics"
 
 	"gosper/broker"
+	"gosper/broker/lead"
 	"gosper/broker/nats"
 	"gosper/broker/pebble"
 )
@@ -86,13 +87,7 @@ func (n *Node) openState(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	n.lasting = lasting{store: s.Store(), logs: s.Log(), queue: n.queue, schedule: n.schedule, promise: s.Promise(), state: s}
-	if jobs, ok := any(s).(interface {
-		Queue() broker.Queue
-		Schedule() broker.Schedule
-	}); ok {
-		n.queue, n.schedule = jobs.Queue(), jobs.Schedule()
-	}
+	n.lasting = lasting{store: s.Store(), logs: s.Log(), queue: s.Queue(), schedule: s.Schedule(), promise: s.Promise(), state: s}
 	return nil
 }
 
@@ -127,6 +122,34 @@ func (n *Node) closeStores() error {
 		errs = append(errs, n.db.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// stand has this node stand for the lead under a name, as one of those that share the store: act runs while it leads. A node
+// that is alone leads everything.
+func (n *Node) stand(name string, act func(ctx context.Context, term uint64)) error {
+	if n.state == nil {
+		return nil
+	}
+	seat, err := lead.Open(lead.Options{Store: n.store, Name: name, Node: n.name, Act: act, Log: n.log})
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	n.seats = append(n.seats, seat)
+	n.leading.Store(name, seat)
+	return nil
+}
+
+// leads says whether this node leads under a name.
+func (n *Node) leads(name string) bool {
+	seat, ok := n.leading.Load(name)
+	return ok && seat.(*lead.Seat).Leading()
+}
+
+// rise gives up what this node leads, so that others take it at once.
+func (n *Node) rise() {
+	for _, seat := range n.seats {
+		seat.Close()
+	}
 }
 
 // secretKey is where nodes that share a store keep what tells whether their secrets are the same.
@@ -226,6 +249,8 @@ func (o *Options) checkStore() error {
 		return errors.New("store: must be nats://host:port or tls://host:port")
 	case o.Bus == "":
 		return errors.New("store: nodes that share what lasts must hear of each other's changes: give them a bus too, --bus redis://… or --bus nats://…")
+	case o.Post.Dir == "":
+		return errors.New("mail-dir: nodes that share what lasts need a folder for mailboxes that all of them have, as a shared disk; name it by --mail-dir")
 	}
 	if err := nats.CheckURL(o.Store); err != nil {
 		return fmt.Errorf("store: %w", err)

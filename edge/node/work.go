@@ -64,7 +64,12 @@ func (n *Node) startWork() error {
 	if err := n.table.RepairFamilies(ctx); err != nil {
 		return fmt.Errorf("families: %w", err)
 	}
-	n.chains.Start()
+	if err := n.chains.Start(); err != nil {
+		return fmt.Errorf("work chains: %w", err)
+	}
+	if !n.options.has(RoleWorker) {
+		return nil
+	}
 	tubes := []worker.Tube{n.table.Outbox().Tube(mails, n.options.MailWorkers)}
 	if t, ok := n.table.BuildingTube(); ok {
 		tubes = append(tubes, t)
