@@ -12,16 +12,6 @@ import (
 	"gosper/grid/game"
 )
 
-// Question is a call on a game that is, or may be, at another node.
-type Question struct {
-	Game game.ID
-	Data []byte
-	// Again says that asking twice does no harm.
-	Again bool
-	// Until is when the asker gives up; zero: after Options.Wait.
-	Until time.Time
-}
-
 // calls are the questions that wait for their game to be found, in order for each game.
 type calls struct {
 	cluster *Cluster
@@ -42,8 +32,11 @@ type queue struct {
 
 // asking is one question on its way.
 type asking struct {
-	Question
-	done func([]byte, error)
+	game  game.ID
+	data  []byte
+	again bool // asking twice does no harm
+	until time.Time
+	done  func([]byte, error)
 }
 
 func (cs *calls) init(c *Cluster) {
@@ -53,17 +46,18 @@ func (cs *calls) init(c *Cluster) {
 }
 
 // Ask brings a question to the node of a game and its answer back. While the game has none, or moves, the question waits, in the
-// order in which those of the game came. It never blocks; done is called once, from any goroutine or before Ask returns,
-// and must not block. Errors: game.ErrNoGame, ErrMoving and broker.ErrBusy (nothing was done), game.ErrAway (the store cannot be
-// asked), ErrUnknown, broker.ErrTooLarge, game.ErrClosed.
-func (c *Cluster) Ask(q Question, done func(answer []byte, err error)) {
-	if q.Until.IsZero() {
-		q.Until = time.Now().Add(c.options.Wait)
+// order in which those of the game came, until the time given (zero: for Options.Wait). again says that asking twice does no
+// harm: then it is asked once more when a link is lost. It never blocks; done is called once, from any goroutine or before Ask returns,
+// and must not block. Errors: game.ErrNoGame, game.ErrMoving and broker.ErrBusy (nothing was done), game.ErrAway (the store cannot be
+// asked), game.ErrUnknown, broker.ErrTooLarge, game.ErrClosed.
+func (c *Cluster) Ask(id game.ID, data []byte, again bool, until time.Time, done func(answer []byte, err error)) {
+	if most := time.Now().Add(c.options.Wait); until.IsZero() || until.After(most) {
+		until = most
 	}
-	a := &asking{q, done}
+	a := &asking{id, data, again, until, done}
 	cs := &c.calls
 	cs.mu.Lock()
-	behind := cs.waiting[q.Game] != nil
+	behind := cs.waiting[id] != nil
 	if behind {
 		err := cs.addLocked(a)
 		cs.mu.Unlock()
@@ -81,8 +75,8 @@ func (c *Cluster) Ask(q Question, done func(answer []byte, err error)) {
 // try sends a question where its game is; false when that is not known now, or not reached.
 func (cs *calls) try(a *asking) bool {
 	c := cs.cluster
-	if c.has(a.Game) {
-		c.serve(a.Data, func(answer []byte, here bool) {
+	if c.has(a.game) {
+		c.serve(a.data, func(answer []byte, here bool) {
 			if !here {
 				cs.wait(a)
 				return
@@ -92,11 +86,11 @@ func (cs *calls) try(a *asking) bool {
 		})
 		return true
 	}
-	l, err := c.linkNow(a.Game)
+	l, err := c.linkNow(a.game)
 	if err != nil {
 		return false
 	}
-	err = l.ask(askCall, a.Game, a.Data, func(f frame, err error) { cs.answered(a, &f, err) })
+	err = l.ask(askCall, a.game, a.data, func(f frame, err error) { cs.answered(a, &f, err) })
 	switch {
 	case errors.Is(err, errNoLink):
 		return false
@@ -109,11 +103,11 @@ func (cs *calls) try(a *asking) bool {
 // answered takes the answer of a node.
 func (cs *calls) answered(a *asking, f *frame, err error) {
 	switch {
-	case err != nil && a.Again:
+	case err != nil && a.again:
 		cs.wait(a)
 	case err != nil:
 		asksUnknown.Inc()
-		a.done(nil, ErrUnknown)
+		a.done(nil, game.ErrUnknown)
 	case f.code == codeOK:
 		asksThere.Inc()
 		a.done(f.data, nil)
@@ -144,10 +138,10 @@ func (cs *calls) addLocked(a *asking) error {
 		asksBusy.Inc()
 		return fmt.Errorf("%w: too many calls wait for games that move", broker.ErrBusy)
 	}
-	q := cs.waiting[a.Game]
+	q := cs.waiting[a.game]
 	if q == nil {
 		q = &queue{}
-		cs.waiting[a.Game] = q
+		cs.waiting[a.game] = q
 	}
 	q.list = append(q.list, a)
 	cs.count++
@@ -189,7 +183,7 @@ func (cs *calls) retryGame(id game.ID, now time.Time) {
 			return
 		}
 		a := q.list[0]
-		late := now.After(a.Until)
+		late := now.After(a.until)
 		if !late && !known {
 			cs.lookLocked(id, q)
 			cs.mu.Unlock()
@@ -218,7 +212,7 @@ func (cs *calls) retryGame(id game.ID, now time.Time) {
 // tooLate says why a game was not found in time.
 func (cs *calls) tooLate() error {
 	if cs.cluster.members.current(time.Now()) {
-		return ErrMoving
+		return game.ErrMoving
 	}
 	return game.ErrAway
 }
@@ -241,10 +235,10 @@ func (c *Cluster) reachable(id game.ID) bool {
 func (cs *calls) putBack(a *asking) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	q := cs.waiting[a.Game]
+	q := cs.waiting[a.game]
 	if q == nil {
 		q = &queue{}
-		cs.waiting[a.Game] = q
+		cs.waiting[a.game] = q
 	}
 	q.list = append([]*asking{a}, q.list...)
 	cs.count++
@@ -326,8 +320,8 @@ func (c *Cluster) answer(l *link, f frame) {
 	}
 }
 
-// AskNode brings a question that belongs to no game to a node, this one too. done as for Ask. Errors: ErrMoving when there is no
-// link (nothing was done), ErrUnknown, broker.ErrBusy, broker.ErrTooLarge.
+// AskNode brings a question that belongs to no game to a node, this one too. done as for Ask. Errors: game.ErrMoving when there is no
+// link (nothing was done), game.ErrUnknown, broker.ErrBusy, broker.ErrTooLarge.
 func (c *Cluster) AskNode(node string, data []byte, done func(answer []byte, err error)) {
 	if node == c.options.Node {
 		c.serve(data, func(answer []byte, _ bool) { done(answer, nil) })
@@ -335,13 +329,13 @@ func (c *Cluster) AskNode(node string, data []byte, done func(answer []byte, err
 	}
 	l := c.links.get(node)
 	if l == nil {
-		done(nil, ErrMoving)
+		done(nil, game.ErrMoving)
 		return
 	}
 	err := l.ask(askCall, 0, data, func(f frame, err error) {
 		switch {
 		case err != nil:
-			done(nil, ErrUnknown)
+			done(nil, game.ErrUnknown)
 		case f.code != codeOK:
 			done(nil, broker.ErrBusy)
 		default:
@@ -381,7 +375,7 @@ func (c *Cluster) AskAll(ctx context.Context, data []byte) [][]byte {
 	return list
 }
 
-// Known says whether there is such a game at any node, as far as this one has heard.
+// Known says whether there is such a game at any node, as far as this one has heard. It does not block.
 func (c *Cluster) Known(id game.ID) bool { return c.calls.known(id) }
 
 // handOver is the data of askAdopt.

@@ -24,7 +24,7 @@
 //
 // A call on a game that is elsewhere goes whole to its node (Ask). While the game moves it waits, in the order of the
 // calls of that game, for a bounded time. When a link breaks behind a question that must not be asked twice, the
-// answer is ErrUnknown.
+// answer is game.ErrUnknown.
 //
 // # Streams
 //

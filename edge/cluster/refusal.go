@@ -9,15 +9,7 @@ import (
 	"gosper/grid/game"
 )
 
-// Errors of a Cluster.
-var (
-	// ErrMoving says that a game did not find its node in time. Nothing was done.
-	ErrMoving = fmt.Errorf("%w: the game moves to another node", broker.ErrBusy)
-	// ErrUnknown says that the node of a game was lost while a call was under way.
-	ErrUnknown = errors.New("the node that runs the game was lost: this was done, or it was not")
-
-	errNoLink = errors.New("no link to the node")
-)
+var errNoLink = errors.New("no link to the node")
 
 // refusals are the errors that keep their meaning on a link, the first that fits.
 var refusals = []error{game.ErrNoGame, game.ErrNoGrid, game.ErrLimit, game.ErrInvalid, game.ErrGone, game.ErrFault, game.ErrClosed, broker.ErrBusy}

@@ -70,7 +70,7 @@ func newStreams(c *Cluster) *streams {
 }
 
 // Watch adds a watcher to a stream of a game, wherever that is. It waits for a game that moves, at most Options.Wait. Errors:
-// those of game.Host.Watch, ErrMoving, broker.ErrBusy.
+// those of game.Host.Watch, game.ErrMoving, broker.ErrBusy.
 func (c *Cluster) Watch(id game.ID, s game.Stream) (game.Stream, error) {
 	end := time.Now().Add(c.options.Wait)
 	for {
@@ -79,7 +79,7 @@ func (c *Cluster) Watch(id game.ID, s game.Stream) (game.Stream, error) {
 			return name.stream, err
 		}
 		if time.Now().After(end) {
-			return s, ErrMoving
+			return s, game.ErrMoving
 		}
 		select {
 		case <-time.After(retryRest):
@@ -170,7 +170,7 @@ func (st *streams) watchRemote(l *link, name streamName, end time.Time) (streamN
 				st.cluster.Unwatch(name.game, a.stream)
 			}
 		}()
-		return name, ErrMoving
+		return name, game.ErrMoving
 	}
 }
 

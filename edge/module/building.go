@@ -43,7 +43,7 @@ var buildingKeep = broker.Keep{Messages: 200, Age: 24 * time.Hour}
 // Stamper brings buildings to grids.
 type Stamper interface {
 	// Check says why the empire may not build a pattern at a place of a body; nil when it may.
-	Check(empire, body string, p *grid.Pattern, x, y int32) error
+	Check(ctx context.Context, empire, body string, p *grid.Pattern, x, y int32) error
 	// Stamp brings the pattern to life. worker.Permanent marks errors that will stay.
 	Stamp(ctx context.Context, empire, body string, p *grid.Pattern, x, y int32) error
 }
@@ -157,7 +157,7 @@ func upgradeBuilding(t *Tools, c *Call, in *upgradeIn) (buildingOut, error) {
 	case b.Level >= len(levels):
 		return buildingOut{}, refuse(protocol.StatusRange, "this building has its highest level")
 	}
-	if err := s.stamper.Check(empire, b.Body, levels[b.Level].pattern, b.X, b.Y); err != nil {
+	if err := s.stamper.Check(c.Context, empire, b.Body, levels[b.Level].pattern, b.X, b.Y); err != nil {
 		return buildingOut{}, err
 	}
 	begin, err := s.begin(c.Context, b, t.now().Truncate(time.Millisecond)) // as timers keep time

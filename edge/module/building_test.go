@@ -24,7 +24,7 @@ type site struct {
 	gone   bool     // all stamps fail for good
 }
 
-func (s *site) Check(_, body string, _ *grid.Pattern, x, _ int32) error {
+func (s *site) Check(_ context.Context, _, body string, _ *grid.Pattern, x, _ int32) error {
 	if x < 0 {
 		return refuse(protocol.StatusRange, "outside")
 	}

@@ -24,7 +24,7 @@ func newBuildings(c *Config) (*buildings, error) {
 	}
 	s := &buildings{schedule: c.Schedule, stamper: c.Stamper, seed: maphash.MakeSeed()}
 	if s.stamper == nil {
-		s.stamper = gameStamper{c.Games}
+		s.stamper = gameStamper{c.Games, c.Nodes}
 	}
 	kinds := c.Buildings
 	if kinds == nil {
@@ -38,17 +38,13 @@ func newBuildings(c *Config) (*buildings, error) {
 }
 
 // gameStamper brings buildings to the grids of games: a body is a grid of a game in which the empire plays.
-type gameStamper struct{ games *game.Host }
+type gameStamper struct {
+	games *game.Host
+	nodes GameNodes // nil: all games are here
+}
 
 func (s gameStamper) find(body string) (*game.Game, int, error) {
-	id, index, err := bodyParts(body)
-	if err != nil {
-		return nil, 0, err
-	}
-	if s.games == nil {
-		return nil, 0, errNoGames
-	}
-	n, err := game.ParseID(id)
+	n, index, err := s.parts(body)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -56,9 +52,25 @@ func (s gameStamper) find(body string) (*game.Game, int, error) {
 	return g, index, err
 }
 
+// parts are the game and the grid of a body.
+func (s gameStamper) parts(body string) (game.ID, int, error) {
+	id, index, err := bodyParts(body)
+	if err != nil {
+		return 0, 0, err
+	}
+	if s.games == nil {
+		return 0, 0, errNoGames
+	}
+	n, err := game.ParseID(id)
+	return n, index, err
+}
+
 // Check implements Stamper.
-func (s gameStamper) Check(empire, body string, p *grid.Pattern, x, y int32) error {
+func (s gameStamper) Check(ctx context.Context, empire, body string, p *grid.Pattern, x, y int32) error {
 	g, index, err := s.find(body)
+	if s.elsewhere(err) {
+		return s.ask(ctx, body, newStampAsk(true, empire, body, p, x, y))
+	}
 	if err != nil {
 		return err
 	}
@@ -80,6 +92,9 @@ func (s gameStamper) Check(empire, body string, p *grid.Pattern, x, y int32) err
 // Stamp implements Stamper. A building displaces what lives at its place.
 func (s gameStamper) Stamp(ctx context.Context, empire, body string, p *grid.Pattern, x, y int32) error {
 	g, index, err := s.find(body)
+	if s.elsewhere(err) {
+		return s.ask(ctx, body, newStampAsk(false, empire, body, p, x, y))
+	}
 	if err == nil {
 		_, err = g.EditWait(ctx, empire, index, game.Edit{Kind: game.Stamp, X: x, Y: y, Pattern: p, Policy: game.Overwrite, Wrap: true})
 	}

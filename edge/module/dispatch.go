@@ -105,6 +105,7 @@ func (t *Table) Call(c *Call, done func(Reply)) {
 		gate = true
 		c.Content = f.withWorld(c.Content, c.World)
 	}
+	c.gate = gate
 	j := &job{table: t, call: c, function: f, gate: gate, done: done}
 	switch {
 	case f == nil:
@@ -162,7 +163,12 @@ func (j *job) run() {
 		j.waitInline(ctx)
 		return
 	}
-	j.answer(j.function.run(j.table.tools, j.call))
+	out, err := j.function.run(j.table.tools, j.call)
+	if comes, ok := out.(later); ok {
+		comes(j.answer)
+		return
+	}
+	j.answer(out, err)
 }
 
 // waitInline runs an inline function of a caller that had to leave the loop to be known.
@@ -209,6 +215,9 @@ var (
 // admit checks what the function needs. A caller by gate name brings a token in its content instead of a connection
 // that is logged in.
 func (j *job) admit() error {
+	if j.call.far != nil {
+		return nil
+	}
 	needs, c, t := j.function.Needs, j.call, j.table.tools
 	if needs&NeedClientCode != 0 && !j.gate {
 		if c.ClientCode == "" {
@@ -277,6 +286,11 @@ func (j *job) answer(out any, err error) {
 		return
 	}
 	reply := Reply{Status: protocol.StatusOK, Message: "OK"}
+	if done, ok := out.(relayed); ok && err == nil {
+		metrics.count(j, done.Status)
+		j.done(done.Reply)
+		return
+	}
 	if err == nil {
 		if s, ok := out.(gateStatus); ok && j.gate {
 			reply.Status = s.gateStatus()

@@ -3,7 +3,6 @@ package module
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 
 	"gosper/grid/game"
 	"gosper/protocol"
@@ -18,22 +17,25 @@ import (
 // A user stays one until /game/leave: a lost connection, a logout or a restart of the node changes nothing. Joining again
 // is right at any time; it brings the connection back to the pushes of the game. Package game says how ownership passes on.
 
+const routeGameJoin = "/game/join"
+
 // gameFunctions are games: who plays what, and what happens in it.
 func gameFunctions() []Function {
 	return []Function{
 		define(Function{Route: "/game/list", Gate: "get_all_game", Needs: NeedWorld, Class: ClassRead,
-			Doc:     "Lists the games of this node by id; after is the last id of the page before, mine leaves out those one has not joined.",
+			Doc:     "Lists the games of all nodes by id; after is the last id of the page before, mine leaves out those one has not joined.",
 			Example: `{"after":"","limit":50,"mine":false}`}, gameList),
-		define(Function{Route: "/game/create", Gate: "create_game", Needs: NeedWorld, Class: ClassWrite,
+		defineCreate(Function{Route: "/game/create", Gate: "create_game", Needs: NeedWorld, Class: ClassWrite,
 			Doc: "Makes a paused game with the caller as owner and first user. interval is in milliseconds; without grids it is the classic " +
-				"board, 321 by 321 cells for a resolution of 10.",
-			Example: `{"name":"pond","color":"3cfaa0","interval":500,"persistent":false,"grids":[{"width":320,"height":320,"rule":"B3/S23","topology":"torus","mode":"owners","owners":16}]}`}, gameCreate),
-		defineGame(Function{Route: "/game/join", Gate: "join_game", Needs: NeedWorld, Class: ClassWrite,
+				"board, 321 by 321 cells for a resolution of 10. durability is strict (the default) or relaxed: then edits are answered before they " +
+				"are on disk, and taken while the store is away.",
+			Example: `{"name":"pond","color":"3cfaa0","interval":500,"persistent":false,"grids":[{"width":320,"height":320,"rule":"B3/S23","topology":"torus","mode":"owners","owners":16}]}`}),
+		defineTied(Function{Route: routeGameJoin, Gate: "join_game", Needs: NeedWorld, Class: ClassWrite,
 			Doc:     "Joins a game, or comes back to it, and gets its pushes from now on. A color that is taken gives another one.",
-			Example: `{"game":"0123456789","color":"3cfaa0"}`}, gameJoin),
-		defineGame(Function{Route: "/game/leave", Gate: "leave_game", Needs: NeedWorld, Class: ClassWrite,
+			Example: `{"game":"0123456789","color":"3cfaa0"}`}, tie[gameJoinIn]{before: tieJoin}, gameJoin),
+		defineTied(Function{Route: "/game/leave", Gate: "leave_game", Needs: NeedWorld, Class: ClassWrite,
 			Doc:     "Leaves a game. The owner's game passes to who is in it longest; without users it ends, unless it is persistent.",
-			Example: `{"game":"0123456789"}`}, gameLeave),
+			Example: `{"game":"0123456789"}`}, tie[inGame]{after: tieLeave}, gameLeave),
 		defineGame(Function{Route: "/game/start", Gate: "start_game", Needs: NeedWorld, Class: ClassWrite,
 			Doc:     "Lets a game run. Users may; after a stop only the owner.",
 			Example: `{"game":"0123456789"}`}, gameStart),
@@ -47,8 +49,8 @@ func gameFunctions() []Function {
 			Doc:     "Stops a game: no ticks and no edits until its owner starts it again. Only the owner may.",
 			Example: `{"game":"0123456789"}`}, gameStop),
 		defineGame(Function{Route: "/game/configure", Gate: "configure_game", Needs: NeedWorld, Class: ClassWrite,
-			Doc:     "Changes name, interval (milliseconds) or persistence of a game. Only the owner may.",
-			Example: `{"game":"0123456789","name":"lake","interval":250,"persistent":true}`}, gameConfigure),
+			Doc:     "Changes name, interval (milliseconds), persistence or durability of a game. Only the owner may.",
+			Example: `{"game":"0123456789","name":"lake","interval":250,"persistent":true,"durability":"strict"}`}, gameConfigure),
 		defineGame(Function{Route: "/game/color", Gate: "set_color_game", Needs: NeedWorld, Class: ClassWrite,
 			Doc:     "Takes another color in a game, or one like it when it is taken.",
 			Example: `{"game":"0123456789","color":"ff8800"}`}, gameColor),
@@ -67,32 +69,6 @@ type inGame struct {
 }
 
 func (in inGame) named() string { return in.Game }
-
-// defineGame makes a table entry from a function on one game.
-func defineGame[In interface{ named() string }, Out any](f Function, run func(*Tools, *Call, *game.Game, *In) (Out, error)) Function {
-	return define(f, func(t *Tools, c *Call, in *In) (out Out, err error) {
-		g, err := t.game((*in).named())
-		if err != nil {
-			return out, err
-		}
-		return run(t, c, g, in)
-	})
-}
-
-// game returns the game of an id.
-func (t *Tools) game(id string) (*game.Game, error) {
-	if t.games == nil {
-		return nil, errNoGames
-	}
-	if id == "" {
-		return nil, refuse(protocol.StatusMissing, "game is missing: name it by its id")
-	}
-	n, err := game.ParseID(id)
-	if err != nil {
-		return nil, err
-	}
-	return t.games.Game(n)
-}
 
 // gameUser is who a caller is in games: the account, or for a name that a service vouches for, world and name. The two
 // cannot be the same, since accounts have no slash.
@@ -113,29 +89,33 @@ type gameJoinIn struct {
 	Color string `json:"color"` // "": the one from before, or any
 }
 
-func gameJoin(t *Tools, c *Call, g *game.Game, in *gameJoinIn) (gameUserOut, error) {
+func gameJoin(_ *Tools, c *Call, g *game.Game, in *gameJoinIn) (gameUserOut, error) {
 	colour, err := game.ParseColour(in.Color)
 	if err != nil {
 		return gameUserOut{}, err
 	}
-	if err := t.follow(c, g.ID()); err != nil {
-		return gameUserOut{}, err
-	}
 	u, err := g.Join(c.Context, gameUser(&c.Who), c.Who.Name, colour)
 	if err != nil {
-		t.unfollow(c, g)
 		return gameUserOut{}, err
 	}
 	return newGameUserOut(g, u.ID), nil
 }
 
-func gameLeave(t *Tools, c *Call, g *game.Game, _ *inGame) (empty, error) {
-	err := g.Leave(c.Context, gameUser(&c.Who))
-	if err == nil || errors.Is(err, game.ErrGone) {
-		t.unwatchAll(c, g)
-		t.unfollow(c, g)
+// tieJoin lets the pushes of the game come before the caller is a user of it.
+func tieJoin(t *Tools, c *Call, id game.ID, _ *gameJoinIn) (undo func(), err error) {
+	return t.follow(c, id)
+}
+
+func gameLeave(_ *Tools, c *Call, g *game.Game, _ *inGame) (empty, error) {
+	return empty{}, g.Leave(c.Context, gameUser(&c.Who))
+}
+
+// tieLeave ends streams and pushes of who has left.
+func tieLeave(t *Tools, c *Call, id game.ID, _ *inGame, o outcome) {
+	if o.status == protocol.StatusOK || o.status == protocol.StatusGameOver {
+		t.unwatchAll(c, id)
+		t.unfollow(c, id, o)
 	}
-	return empty{}, err
 }
 
 // stateOut is what a game does after a call that changed it.
@@ -182,6 +162,7 @@ type gameConfigureIn struct {
 	Name       *string  `json:"name"`
 	Interval   *float64 `json:"interval"`
 	Persistent *bool    `json:"persistent"`
+	Durability *string  `json:"durability"` // "strict" or "relaxed"
 }
 
 func gameConfigure(_ *Tools, c *Call, g *game.Game, in *gameConfigureIn) (gameOut, error) {
@@ -192,6 +173,13 @@ func gameConfigure(_ *Tools, c *Call, g *game.Game, in *gameConfigureIn) (gameOu
 			return gameOut{}, err
 		}
 		s.Interval = &d
+	}
+	if in.Durability != nil {
+		relaxed, err := parseDurability(*in.Durability)
+		if err != nil {
+			return gameOut{}, err
+		}
+		s.Relaxed = &relaxed
 	}
 	err := g.Configure(c.Context, gameUser(&c.Who), s)
 	info := g.Info()

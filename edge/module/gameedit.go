@@ -3,6 +3,8 @@ package module
 import (
 	"errors"
 	"fmt"
+	"reflect"
+	"time"
 
 	"gosper/grid"
 	"gosper/grid/game"
@@ -42,19 +44,51 @@ type drawing interface {
 
 // defineEdit makes a table entry from a function that turns content into edits. It never blocks.
 func defineEdit[In drawing](f Function, edits func(*In, *game.Limits) ([]game.Edit, error)) Function {
-	return defineInline(f, func(t *Tools, c *Call, in *In, done func(editOut, error)) {
-		g, err := t.game((*in).named())
+	f.In, f.Out = reflect.TypeFor[In](), reflect.TypeFor[editOut]()
+	f.world = readsWorld(f.In)
+	f.inline = func(t *Tools, c *Call, done func(any, error)) {
+		in, err := decode[In](c.Content)
 		if err != nil {
-			done(editOut{}, err)
+			done(nil, err)
 			return
 		}
-		limits := t.games.Limits()
-		list, err := edits(in, &limits)
+		id, err := t.gameID((*in).named())
 		if err != nil {
-			done(editOut{}, err)
+			done(nil, err)
 			return
 		}
-		g.Edit(gameUser(&c.Who), (*in).index(), list, func(ack game.Ack, err error) { done(newEditOut(&ack, len(list), err)) })
+		t.draw(c, id, (*in).index(), func(limits *game.Limits) ([]game.Edit, error) { return edits(in, limits) }, done)
+	}
+	return f
+}
+
+// draw edits a grid of a game, here or at its node.
+func (t *Tools) draw(c *Call, id game.ID, index int, edits func(*game.Limits) ([]game.Edit, error), done func(any, error)) {
+	there := func(err error) {
+		if t.nodes == nil || c.far != nil {
+			done(nil, t.absent(c, err))
+			return
+		}
+		t.elsewhere(c, id, false, bound{}, func() {})(done)
+	}
+	g, err := t.games.Game(id)
+	if err != nil {
+		there(err)
+		return
+	}
+	limits := t.games.Limits()
+	list, err := edits(&limits)
+	if err != nil {
+		done(nil, err)
+		return
+	}
+	g.Edit(gameUser(&c.Who), index, list, func(ack game.Ack, err error) {
+		if t.moved(err) {
+			there(err)
+			return
+		}
+		out, err := newEditOut(&ack, len(list), err)
+		done(out, err)
 	})
 }
 
@@ -213,6 +247,11 @@ const lineCells = 4 << 10
 
 // EditLine draws what the payload of an EDIT line says. See Dispatcher.
 func (t *Table) EditLine(who *Identity, payload []byte, done func(reply []byte, status protocol.Status)) {
+	t.editLine(who, payload, nil, done)
+}
+
+// editLine is EditLine, also for a line that another node forwarded.
+func (t *Table) editLine(who *Identity, payload []byte, f *far, done func(reply []byte, status protocol.Status)) {
 	line, err := protocol.ParseGridEdit(payload)
 	if err != nil {
 		done(nil, protocol.StatusInvalid)
@@ -235,31 +274,77 @@ func (t *Table) EditLine(who *Identity, payload []byte, done func(reply []byte, 
 		metrics.countLine(status)
 		done(protocol.AppendGridEdited(make([]byte, 0, 64+len(edited.Refused)), edited), status)
 	}
-	g, e, err := t.tools.lineEdit(who, &line)
+	id, err := t.tools.lineGame(who, &line, f)
 	if err != nil {
 		answer(game.Ack{}, err)
 		return
 	}
-	g.Edit(gameUser(who), int(line.Grid), []game.Edit{e}, answer)
+	there := func(err error) {
+		switch {
+		case f != nil:
+			f.notHere.Store(true)
+			done(nil, protocol.StatusBusy)
+		case t.tools.nodes == nil:
+			answer(game.Ack{}, err)
+		default:
+			t.forwardLine(who, id, payload, answer, done)
+		}
+	}
+	g, err := t.tools.games.Game(id)
+	if err != nil {
+		there(err)
+		return
+	}
+	e, err := t.tools.lineEdit(&line)
+	if err != nil {
+		answer(game.Ack{}, err)
+		return
+	}
+	g.Edit(gameUser(who), int(line.Grid), []game.Edit{e}, func(ack game.Ack, err error) {
+		if t.tools.moved(err) {
+			there(err)
+			return
+		}
+		answer(ack, err)
+	})
+}
+
+// forwardLine sends an EDIT line to the node of its game.
+func (t *Table) forwardLine(who *Identity, id game.ID, payload []byte, failed func(game.Ack, error), done func([]byte, protocol.Status)) {
+	q := question{kind: askLine, call: Call{Who: *who, Content: payload}}
+	t.tools.nodes.Ask(id, q.append(nil), false, time.Time{}, func(b []byte, err error) {
+		var a answer
+		if err == nil {
+			a, err = parseAnswer(b)
+		}
+		if err != nil {
+			failed(game.Ack{}, err)
+			return
+		}
+		metrics.countLine(a.status)
+		done(a.content, a.status)
+	})
+}
+
+// lineGame is the game of a line, if its sender may draw now. What another node forwards was checked there.
+func (t *Tools) lineGame(who *Identity, line *protocol.GridEdit, f *far) (game.ID, error) {
+	switch {
+	case f != nil:
+	case who.World == "" || who.Name == "":
+		return 0, faultNoWorld
+	case !t.limits.allow(callerOf(ClassEdit, who, ""), t.now()):
+		return 0, faultTooMany
+	}
+	return t.gameID(line.Game)
 }
 
 // lineEdit is the edit of a line, which it does not refer to any more.
-func (t *Tools) lineEdit(who *Identity, line *protocol.GridEdit) (*game.Game, game.Edit, error) {
-	switch {
-	case who.World == "" || who.Name == "":
-		return nil, game.Edit{}, faultNoWorld
-	case !t.limits.allow(callerOf(ClassEdit, who, ""), t.now()):
-		return nil, game.Edit{}, faultTooMany
-	}
-	g, err := t.game(line.Game)
-	if err != nil {
-		return nil, game.Edit{}, err
-	}
+func (t *Tools) lineEdit(line *protocol.GridEdit) (game.Edit, error) {
 	limits := t.games.Limits()
 	p, err := grid.ParseRLE(line.Runs, grid.PatternLimits{Cells: min(limits.CellsRequest, lineCells), Side: int32(limits.GridSide)})
 	kind := game.Stamp
 	if line.Kill {
 		kind = game.Wipe
 	}
-	return g, game.Edit{Kind: kind, X: line.X, Y: line.Y, Pattern: p}, err
+	return game.Edit{Kind: kind, X: line.X, Y: line.Y, Pattern: p}, err
 }

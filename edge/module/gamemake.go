@@ -2,7 +2,12 @@ package module
 
 import (
 	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 
 	"gosper/grid"
 	"gosper/grid/game"
@@ -20,42 +25,105 @@ type gameListOut struct {
 	Next  string    `json:"next,omitempty"` // after of the next page; missing when this is the last one
 }
 
+// gameListAsk is what a list of games of one node is made of.
+type gameListAsk struct {
+	After game.ID `json:"after"`
+	Limit int     `json:"limit"`
+	User  string  `json:"user"` // whose games alone; "": all
+}
+
 func gameList(t *Tools, c *Call, in *gameListIn) (gameListOut, error) {
-	out := gameListOut{Games: []gameOut{}}
 	if t.games == nil {
-		return out, errNoGames
+		return gameListOut{}, errNoGames
 	}
 	limit, err := t.page(in.Limit)
 	if err != nil {
-		return out, err
+		return gameListOut{}, err
 	}
-	var after game.ID
+	ask := gameListAsk{Limit: limit}
 	if in.After != "" {
-		if after, err = game.ParseID(in.After); err != nil {
-			return out, err
+		if ask.After, err = game.ParseID(in.After); err != nil {
+			return gameListOut{}, err
 		}
 	}
-	user, scan := gameUser(&c.Who), limit
 	if in.Mine {
+		ask.User = gameUser(&c.Who)
+	}
+	out := t.listHere(ask)
+	if t.nodes == nil {
+		return out, nil
+	}
+	return t.listAll(c.Context, ask, out)
+}
+
+// listHere is a page of the games of this node.
+func (t *Tools) listHere(ask gameListAsk) gameListOut {
+	out := gameListOut{Games: []gameOut{}}
+	scan := ask.Limit
+	if ask.User != "" {
 		scan = 1000 // most will not be listed
 	}
-	for {
+	for after := ask.After; ; {
 		infos := t.games.List(after, scan)
 		for i := range infos {
-			if u, ok := infos[i].User(user); in.Mine && (!ok || !u.Present) {
+			if u, ok := infos[i].User(ask.User); ask.User != "" && (!ok || !u.Present) {
 				continue
 			}
-			if len(out.Games) == limit {
-				out.Next = out.Games[limit-1].ID.String()
-				return out, nil
+			if len(out.Games) == ask.Limit {
+				out.Next = out.Games[ask.Limit-1].ID.String()
+				return out
 			}
 			out.Games = append(out.Games, newGameOut(&infos[i]))
 		}
 		if len(infos) < scan {
-			return out, nil
+			return out
 		}
 		after = infos[scan-1].ID
 	}
+}
+
+// listAll is a page of the games of all nodes: of each node's page, which has all that may be on this one, the first. Games of a node
+// that does not answer are left out.
+func (t *Tools) listAll(ctx context.Context, ask gameListAsk, out gameListOut) (gameListOut, error) {
+	content, err := json.Marshal(ask)
+	if err != nil {
+		return out, err
+	}
+	q := question{kind: askList, call: Call{Content: content}}
+	more := out.Next != ""
+	for _, b := range t.nodes.AskAll(ctx, q.append(nil)) {
+		var page gameListOut
+		a, err := parseAnswer(b)
+		if err == nil && a.status == protocol.StatusOK {
+			err = json.Unmarshal(a.content, &page)
+		}
+		if err != nil {
+			return out, err
+		}
+		out.Games = append(out.Games, page.Games...)
+		more = more || page.Next != ""
+	}
+	slices.SortFunc(out.Games, func(a, b gameOut) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(b.Epoch, a.Epoch)) })
+	out.Games = slices.CompactFunc(out.Games, func(a, b gameOut) bool { return a.ID == b.ID }) // one that moves may be at two nodes
+	if len(out.Games) > ask.Limit {
+		out.Games, more = out.Games[:ask.Limit], true
+	}
+	if out.Next = ""; more && len(out.Games) > 0 {
+		out.Next = out.Games[len(out.Games)-1].ID.String()
+	}
+	return out, nil
+}
+
+// listFor answers another node's askList.
+func (t *Tools) listFor(content []byte) (gameListOut, error) {
+	ask, err := decode[gameListAsk](content)
+	if err != nil {
+		return gameListOut{}, err
+	}
+	if ask.Limit < 1 || ask.Limit > t.options.GamePage {
+		ask.Limit = t.options.GamePage
+	}
+	return t.listHere(*ask), nil
 }
 
 // page reads how many lines of a list are asked for.
@@ -72,6 +140,7 @@ type gameCreateIn struct {
 	Interval        *float64 `json:"interval"`
 	RefreshInterval *float64 `json:"refreshInterval"` // another name of interval
 	Persistent      bool     `json:"persistent"`
+	Durability      string   `json:"durability"` // "strict" or "relaxed"; "": strict
 	Grids           []gridIn `json:"grids"`
 	Resolution      *int     `json:"resolution"` // of the classic board, in pixels; only without grids
 }
@@ -91,14 +160,34 @@ type gameUserOut struct {
 	You  userOut `json:"you"`
 }
 
-func gameCreate(t *Tools, c *Call, in *gameCreateIn) (gameUserOut, error) {
-	if t.games == nil {
-		return gameUserOut{}, errNoGames
+// defineCreate makes the function that makes games, here or where there is most room.
+func defineCreate(f Function) Function {
+	f.In, f.Out = reflect.TypeFor[gameCreateIn](), reflect.TypeFor[gameUserOut]()
+	f.run = func(t *Tools, c *Call) (any, error) {
+		in, err := decode[gameCreateIn](c.Content)
+		if err != nil {
+			return nil, err
+		}
+		if t.games == nil {
+			return nil, errNoGames
+		}
+		r, err := in.request(&c.Who)
+		if err != nil {
+			return nil, err
+		}
+		if t.nodes != nil && c.far == nil {
+			if node := t.nodes.Place(game.Memory(r.Grids)); node != t.nodes.Node() {
+				if out, err := t.createAt(c, node); !errors.Is(err, game.ErrMoving) {
+					return out, err
+				}
+			}
+		}
+		return t.createHere(c, r)
 	}
-	r, err := in.request(&c.Who)
-	if err != nil {
-		return gameUserOut{}, err
-	}
+	return f
+}
+
+func (t *Tools) createHere(c *Call, r game.CreateRequest) (gameUserOut, error) {
 	g, err := t.games.Create(c.Context, r)
 	if err != nil {
 		return gameUserOut{}, err
@@ -106,10 +195,43 @@ func gameCreate(t *Tools, c *Call, in *gameCreateIn) (gameUserOut, error) {
 	if t.gameMade != nil {
 		t.gameMade(g.ID())
 	}
-	if err := t.follow(c, g.ID()); err != nil {
+	if c.far != nil {
+		c.far.game.Store(uint64(g.ID()))
+	}
+	if _, err := t.follow(c, g.ID()); err != nil {
 		return gameUserOut{}, err
 	}
 	return newGameUserOut(g, r.User), nil
+}
+
+// createAt has another node make a game. Errors: game.ErrMoving when that node was not reached.
+func (t *Tools) createAt(c *Call, node string) (any, error) {
+	type answered struct {
+		data []byte
+		err  error
+	}
+	got := make(chan answered, 1)
+	q := question{kind: askFunction, gate: c.gate, call: *c}
+	t.nodes.AskNode(node, q.append(nil), func(b []byte, err error) { got <- answered{b, err} })
+	var b answered
+	select {
+	case b = <-got:
+	case <-c.Context.Done():
+		return nil, c.Context.Err()
+	}
+	if b.err != nil {
+		return nil, b.err
+	}
+	a, err := parseAnswer(b.data)
+	if err != nil {
+		return nil, err
+	}
+	if a.game != 0 {
+		if _, err := t.follow(c, game.ID(a.game)); err != nil {
+			return nil, err
+		}
+	}
+	return relayed{a.reply()}, nil
 }
 
 func newGameUserOut(g *game.Game, id string) gameUserOut {
@@ -122,6 +244,9 @@ func newGameUserOut(g *game.Game, id string) gameUserOut {
 func (in *gameCreateIn) request(who *Identity) (r game.CreateRequest, err error) {
 	r = game.CreateRequest{Name: in.Name, User: gameUser(who), UserName: who.Name, Persistent: in.Persistent}
 	if r.Colour, err = game.ParseColour(in.Color); err != nil {
+		return r, err
+	}
+	if r.Relaxed, err = parseDurability(clip(in.Durability)); err != nil {
 		return r, err
 	}
 	if ms := cmp.Or(in.Interval, in.RefreshInterval); ms != nil {

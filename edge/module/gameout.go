@@ -18,8 +18,9 @@ type gameOut struct {
 	Interval   float64   `json:"interval"` // milliseconds
 	State      string    `json:"state"`    // "paused", "running", "stopped"
 	Persistent bool      `json:"persistent"`
-	Created    int64     `json:"created"` // unix milliseconds
-	Epoch      uint32    `json:"epoch"`   // changes when the game was rewound or set back
+	Durability string    `json:"durability,omitempty"` // "relaxed"; missing: strict
+	Created    int64     `json:"created"`              // unix milliseconds
+	Epoch      uint32    `json:"epoch"`                // changes when the game was rewound or set back
 	Generation uint64    `json:"generation"`
 	Fault      string    `json:"fault,omitempty"`
 }
@@ -61,6 +62,9 @@ func newGameOut(info *game.Info) gameOut {
 		Interval: milliseconds(info.Interval), State: info.State.String(), Persistent: info.Persistent,
 		Created: info.Created.UnixMilli(), Epoch: info.Epoch, Generation: info.Generation, Fault: info.Fault,
 	}
+	if info.Relaxed {
+		out.Durability = durabilityRelaxed
+	}
 	for i, s := range info.Grids {
 		out.Grids[i] = gridOut{Width: s.Width, Height: s.Height, Rule: s.Rule.String(), Topology: s.Topology.String(), Mode: s.Mode.String(), Owners: s.Owners}
 	}
@@ -75,4 +79,18 @@ func interval(ms float64) (time.Duration, error) {
 		return 0, refuse(protocol.StatusRange, "interval must be a positive number of milliseconds")
 	}
 	return time.Duration(min(ms*float64(time.Millisecond), math.MaxInt64/2)), nil
+}
+
+// durabilityRelaxed is the word for edits that are answered before they are durable.
+const durabilityRelaxed = "relaxed"
+
+// parseDurability reads "strict" or "relaxed"; "" is strict.
+func parseDurability(word string) (relaxed bool, err error) {
+	switch word {
+	case "", "strict":
+		return false, nil
+	case durabilityRelaxed:
+		return true, nil
+	}
+	return false, refuse(protocol.StatusInvalid, "durability must be strict or relaxed")
 }

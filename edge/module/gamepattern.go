@@ -3,6 +3,7 @@ package module
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"sync"
 
 	"gosper/grid"
@@ -10,13 +11,15 @@ import (
 	"gosper/protocol"
 )
 
+const routeGamePattern = "/game/pattern"
+
 // gamePatternFunctions are patterns as text, and the catalogue.
 func gamePatternFunctions() []Function {
 	return []Function{
-		define(Function{Route: "/game/pattern", Gate: "get_pattern_game", Needs: NeedWorld, Class: ClassLook,
+		definePattern(Function{Route: routeGamePattern, Gate: "get_pattern_game", Needs: NeedWorld, Class: ClassLook,
 			Doc: "With text (RLE, plaintext, Life 1.05, Life 1.06, macrocell), lays it on a grid; replace, for the owner, clears the grid first. " +
 				"Without text, reads a grid or a rect of it. Without game, converts text. format is rle, cells, life105 or life106.",
-			Example: `{"game":"0123456789","grid":0,"text":"bo$2bo$3o!","x":10,"y":20,"orientation":"identity","policy":"refuse","replace":false}`}, gamePattern),
+			Example: `{"game":"0123456789","grid":0,"text":"bo$2bo$3o!","x":10,"y":20,"orientation":"identity","policy":"refuse","replace":false}`}),
 		define(Function{Route: "/game/templates", Gate: "get_all_template_game", Needs: NeedWorld, Class: ClassRead,
 			Doc:     "Lists the catalogue by group: size, cells, period and speed, with the pattern as RLE.",
 			Example: `{}`}, gameTemplates),
@@ -55,18 +58,34 @@ func newPatternOut(p *grid.Pattern) patternOut {
 	return out
 }
 
-func gamePattern(t *Tools, c *Call, in *patternIn) (patternOut, error) {
-	switch {
-	case in.Game != "":
-		g, err := t.game(in.Game)
-		switch {
-		case err != nil:
-			return patternOut{}, err
-		case in.Text == "":
-			return t.readPattern(c, g, in)
+// definePattern makes the one function on games that may do without a game.
+func definePattern(f Function) Function {
+	f.In, f.Out = reflect.TypeFor[patternIn](), reflect.TypeFor[patternOut]()
+	f.run = func(t *Tools, c *Call) (any, error) {
+		in, err := decode[patternIn](c.Content)
+		if err != nil {
+			return nil, err
 		}
-		return t.layPattern(c, g, in)
-	case in.Text == "":
+		if in.Game == "" {
+			return t.convertPattern(in)
+		}
+		id, err := t.gameID(in.Game)
+		if err != nil {
+			return nil, err
+		}
+		return t.onGame(c, id, in.Text == "", bound{}, func(g *game.Game) (any, error) {
+			if in.Text == "" {
+				return t.readPattern(c, g, in)
+			}
+			return t.layPattern(c, g, in)
+		})
+	}
+	return f
+}
+
+// convertPattern writes a client's text in another format.
+func (t *Tools) convertPattern(in *patternIn) (patternOut, error) {
+	if in.Text == "" {
 		return patternOut{}, refuse(protocol.StatusMissing, "name a game to read from, or send a text to convert")
 	}
 	p, err := t.parsePattern(in.Text)

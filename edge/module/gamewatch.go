@@ -2,6 +2,7 @@ package module
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,13 +15,13 @@ import (
 // gameWatchFunctions look at games.
 func gameWatchFunctions() []Function {
 	return []Function{
-		defineGame(Function{Route: "/game/watch", Gate: "watch_game", Needs: NeedWorld | NeedConnection, Class: ClassRead,
+		defineTied(Function{Route: "/game/watch", Gate: "watch_game", Needs: NeedWorld | NeedConnection, Class: ClassRead,
 			Doc: "Sends the stream of a grid from now on: a snapshot, then in mode cells every generation, in mode edits only edits and hashes, " +
 				"in mode view what lies in a rectangle. Watching again changes the mode.",
-			Example: `{"game":"0123456789","grid":0,"mode":"view","view":{"x":0,"y":0,"width":128,"height":128}}`}, gameWatch),
-		defineGame(Function{Route: "/game/unwatch", Gate: "unwatch_game", Needs: NeedWorld | NeedConnection, Class: ClassRead,
+			Example: `{"game":"0123456789","grid":0,"mode":"view","view":{"x":0,"y":0,"width":128,"height":128}}`}, tie[watchIn]{behind: tieWatch}, gameWatch),
+		defineTied(Function{Route: "/game/unwatch", Gate: "unwatch_game", Needs: NeedWorld | NeedConnection, Class: ClassRead,
 			Doc:     "Ends the stream of a grid; without grid, all of a game, and for who is no user of it its pushes too.",
-			Example: `{"game":"0123456789","grid":0}`}, gameUnwatch),
+			Example: `{"game":"0123456789","grid":0}`}, tie[unwatchIn]{after: tieUnwatch}, gameUnwatch),
 		defineGame(Function{Route: "/game/history", Gate: "get_history_game", Needs: NeedWorld, Class: ClassRead,
 			Doc:     "Tells which generations can be looked at, and what happened behind place after, oldest first.",
 			Example: `{"game":"0123456789","after":0,"limit":50}`}, gameHistory),
@@ -36,31 +37,39 @@ func gameWatchFunctions() []Function {
 	}
 }
 
-// follow sends the pushes of a game to the call's connection, if it has one.
-func (t *Tools) follow(c *Call, id game.ID) error {
+// follow sends the pushes of a game to the call's connection, if it has one. undo takes that back, unless they came before.
+func (t *Tools) follow(c *Call, id game.ID) (undo func(), err error) {
+	undo = func() {}
 	if c.Session == nil {
-		return nil
+		return undo, nil
 	}
-	_, _, err := c.Session.Subscribe(c.Context, id.Subject(), broker.Position{})
-	return err
+	subject := id.Subject()
+	before := slices.Contains(c.Session.Subscriptions(), subject)
+	if _, _, err := c.Session.Subscribe(c.Context, subject, broker.Position{}); err != nil || before {
+		return undo, err
+	}
+	return func() { c.Session.Unsubscribe(subject) }, nil
 }
 
 // unfollow ends the pushes of a game, unless the caller is a user of it.
-func (t *Tools) unfollow(c *Call, g *game.Game) {
-	info := g.Info()
-	if u, ok := info.User(gameUser(&c.Who)); c.Session != nil && (!ok || !u.Present) {
-		c.Session.Unsubscribe(info.ID.Subject())
+func (t *Tools) unfollow(c *Call, id game.ID, o outcome) {
+	if !o.member {
+		c.Session.Unsubscribe(id.Subject())
 	}
 }
 
-// isGame says whether subject is that of a game of this node, which anybody in a world may look at.
+// isGame says whether subject is that of a game, which anybody in a world may look at.
 func (t *Tools) isGame(subject string) bool {
-	id, ok := strings.CutPrefix(subject, "game.")
+	name, ok := strings.CutPrefix(subject, "game.")
 	if !ok {
 		return false
 	}
-	_, err := t.game(id)
-	return err == nil
+	id, err := t.gameID(name)
+	if err != nil {
+		return false
+	}
+	_, err = t.games.Game(id)
+	return err == nil || t.nodes != nil && t.nodes.Known(id)
 }
 
 type watchIn struct {
@@ -99,20 +108,27 @@ type watchOut struct {
 	Mode string  `json:"mode"`
 }
 
-func gameWatch(t *Tools, c *Call, g *game.Game, in *watchIn) (watchOut, error) {
+func gameWatch(_ *Tools, _ *Call, g *game.Game, in *watchIn) (watchOut, error) {
+	s, err := in.stream()
+	info := g.Info()
+	return watchOut{newGameOut(&info), s.Grid, s.Mode.String()}, err
+}
+
+// tieWatch brings pushes and the stream to the connection.
+func tieWatch(t *Tools, c *Call, id game.ID, in *watchIn) error {
 	s, err := in.stream()
 	if err != nil {
-		return watchOut{}, err
+		return err
 	}
-	if err := t.follow(c, g.ID()); err != nil {
-		return watchOut{}, err
+	undo, err := t.follow(c, id)
+	if err != nil {
+		return err
 	}
-	if err := c.Session.Watch(g.ID(), s); err != nil {
-		t.unfollow(c, g)
-		return watchOut{}, err
+	if err := c.Session.Watch(id, s); err != nil {
+		undo()
+		return err
 	}
-	info := g.Info()
-	return watchOut{newGameOut(&info), s.Grid, s.Mode.String()}, nil
+	return nil
 }
 
 type unwatchIn struct {
@@ -120,24 +136,23 @@ type unwatchIn struct {
 	Grid *int `json:"grid"`
 }
 
-func gameUnwatch(t *Tools, c *Call, g *game.Game, in *unwatchIn) (empty, error) {
-	if in.Grid != nil {
-		c.Session.Unwatch(g.ID(), *in.Grid)
-		return empty{}, nil
+func gameUnwatch(*Tools, *Call, *game.Game, *unwatchIn) (empty, error) { return empty{}, nil }
+
+// tieUnwatch ends streams, and the pushes of who is no user of the game.
+func tieUnwatch(t *Tools, c *Call, id game.ID, in *unwatchIn, o outcome) {
+	switch {
+	case in.Grid != nil:
+		c.Session.Unwatch(id, *in.Grid)
+	default:
+		t.unwatchAll(c, id)
+		t.unfollow(c, id, o)
 	}
-	t.unwatchAll(c, g)
-	t.unfollow(c, g)
-	return empty{}, nil
 }
 
 // unwatchAll ends every stream of a game to the call's connection.
-func (t *Tools) unwatchAll(c *Call, g *game.Game) {
-	if c.Session == nil {
-		return
-	}
-	info := g.Info()
-	for i := range info.Grids {
-		c.Session.Unwatch(info.ID, i)
+func (t *Tools) unwatchAll(c *Call, id game.ID) {
+	for i := range t.games.Limits().GridsGame {
+		c.Session.Unwatch(id, i)
 	}
 }
 

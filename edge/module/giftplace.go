@@ -2,12 +2,14 @@ package module
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"gosper/broker"
+	"gosper/grid"
 	"gosper/grid/game"
 	"gosper/protocol"
 )
@@ -38,8 +40,11 @@ type placeGiftOut struct {
 }
 
 func placeGift(t *Tools, c *Call, in *placeGiftIn) (placeGiftOut, error) {
-	g, err := t.game(in.Game)
+	id, err := t.gameID(in.Game)
 	if err != nil {
+		return placeGiftOut{}, err
+	}
+	if _, err := t.games.Game(id); err != nil && (t.nodes == nil || !t.nodes.Known(id)) {
 		return placeGiftOut{}, err
 	}
 	name := fold(strings.TrimSpace(in.Pattern))
@@ -57,7 +62,7 @@ func placeGift(t *Tools, c *Call, in *placeGiftIn) (placeGiftOut, error) {
 		return placeGiftOut{}, err
 	}
 	answer := make(chan laid, 1)
-	g.Edit(gameUser(&c.Who), in.Grid, []game.Edit{e}, func(ack game.Ack, err error) {
+	t.lay(c, id, in, e, func(ack game.Ack, err error) {
 		if err == nil {
 			err = ack.Err()
 		}
@@ -75,6 +80,54 @@ func placeGift(t *Tools, c *Call, in *placeGiftIn) (placeGiftOut, error) {
 		}()
 		return placeGiftOut{}, c.Context.Err()
 	}
+}
+
+// lay brings a pattern to a grid, here or at the node of its game, where it is a call of /game/pattern.
+func (t *Tools) lay(c *Call, id game.ID, in *placeGiftIn, e game.Edit, done func(game.Ack, error)) {
+	there := func(err error) {
+		if t.nodes == nil {
+			done(game.Ack{}, err)
+			return
+		}
+		t.layThere(c, id, in, e.Pattern, done)
+	}
+	g, err := t.games.Game(id)
+	if err != nil {
+		there(err)
+		return
+	}
+	g.Edit(gameUser(&c.Who), in.Grid, []game.Edit{e}, func(ack game.Ack, err error) {
+		if t.moved(err) {
+			there(err)
+			return
+		}
+		done(ack, err)
+	})
+}
+
+func (t *Tools) layThere(c *Call, id game.ID, in *placeGiftIn, p *grid.Pattern, done func(game.Ack, error)) {
+	text, err := grid.Append(nil, p, grid.FormatRLE)
+	if err != nil {
+		done(game.Ack{}, err)
+		return
+	}
+	content, err := json.Marshal(patternIn{inGrid: in.inGrid, layIn: in.layIn, Text: string(text)})
+	if err != nil {
+		done(game.Ack{}, err)
+		return
+	}
+	there := &Call{Route: routeGamePattern, Door: c.Door, Content: content, Who: c.Who, Context: c.Context}
+	t.forward(there, id, false, func(r Reply, _ bool, err error) {
+		var out patternOut
+		switch {
+		case err != nil:
+		case r.Status != protocol.StatusOK:
+			err = refuse(r.Status, r.Message)
+		default:
+			err = json.Unmarshal(r.Content, &out)
+		}
+		done(game.Ack{Seq: out.Seq, Generation: out.Generation, Changed: out.Changed}, err)
+	})
 }
 
 // laid is what a game said about a pattern.

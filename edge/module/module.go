@@ -67,6 +67,9 @@ type Call struct {
 	Who        Identity
 	Session    Session
 	Received   time.Time
+
+	far  *far // the call was forwarded by another node
+	gate bool // called by its gate name
 }
 
 // Reply is the answer to a call. Content is a JSON object ("{}" if empty).

@@ -117,6 +117,7 @@ type Config struct {
 	Registry  broker.Registry
 	Bus       broker.Bus
 	Games     *game.Host      // nil: a node without games
+	Nodes     GameNodes       // that run games together with this one; nil: there are no others
 	GameMade  func(game.ID)   // told of every new game, of which Games sends no notice; it must not block. nil: nobody
 	Jobs      broker.Queue    // jobs behind functions; nil: e-mails only wait, and nothing is built
 	Schedule  broker.Schedule // nil: nothing is built
@@ -145,8 +146,9 @@ type Tools struct {
 	registry broker.Registry
 	bus      broker.Bus
 	games    *game.Host
-	together bool   // other nodes share bus and registry
-	origin   string // names this node to them
+	nodes    GameNodes // nil: there are no others
+	together bool      // other nodes share bus and registry
+	origin   string    // names this node to them
 
 	endLogins func() // of the subscription to logins at other nodes; idempotent
 	log       *slog.Logger
@@ -184,7 +186,7 @@ func newTools(c Config) (*Tools, error) {
 		c.Now = time.Now
 	}
 	t := &Tools{
-		options: c.Options, store: c.Store, registry: c.Registry, bus: c.Bus, games: c.Games, log: c.Log, now: c.Now,
+		options: c.Options, store: c.Store, registry: c.Registry, bus: c.Bus, games: c.Games, nodes: c.Nodes, log: c.Log, now: c.Now,
 		codes:     newCodes(c.Secret),
 		passwords: newHasher(c.PasswordWorkers, c.PasswordQueue),
 		limits: newLimiter([classCount]Rate{ClassRead: c.ReadRate, ClassWrite: c.WriteRate, ClassChat: c.ChatRate, ClassAuth: c.AuthRate,

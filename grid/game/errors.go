@@ -28,6 +28,8 @@ var (
 	ErrUnavailable = errors.New("the game could not be loaded from its log")
 	ErrGone        = errors.New("the game has ended")
 	ErrMoved       = errors.New("another node runs the game now: try again")
+	ErrMoving      = errors.New("the game moves to another node: nothing was done, try again in a moment")
+	ErrUnknown     = errors.New("the node that runs the game was lost: this was done, or it was not")
 	ErrAway        = errors.New("the store of the games cannot be reached: nothing was done, the game goes on without edits; try again in a moment")
 	ErrClosed      = errors.New("the node is going down: the game comes back with it")
 	ErrHistory     = errors.New("that generation is not kept any more, or not reached yet")
