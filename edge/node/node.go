@@ -79,7 +79,7 @@ func Start(ctx context.Context, o Options, log *slog.Logger) (*Node, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	n := &Node{options: o.ofRoles(), log: log, drainAsk: make(chan struct{})}
+	n := &Node{options: o.OfRoles(), log: log, drainAsk: make(chan struct{})}
 	openState := func() error { return n.openState(ctx) }
 	openBus := func() error { return n.openBus(ctx) }
 	startGames := func() error { return n.startGames(ctx) }

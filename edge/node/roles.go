@@ -36,8 +36,8 @@ func (o *Options) whole() bool {
 	return !slices.ContainsFunc(Roles(), func(r Role) bool { return !o.has(r) })
 }
 
-// ofRoles returns the options with the ports closed that no role of the node opens.
-func (o Options) ofRoles() Options {
+// OfRoles returns the options as the node of these roles has them: ports that belong to other roles are closed.
+func (o Options) OfRoles() Options {
 	for role, ports := range map[Role][]*string{
 		RoleEdge:   {&o.LineAddr, &o.TLSLineAddr, &o.HTTPAddr, &o.HTTPSAddr},
 		RoleGate:   {&o.GateAddr, &o.TLSGateAddr, &o.GateWorkerAddr},
