@@ -166,7 +166,7 @@ func (p *page) note(problem string) {
 
 // describe logs what a failed test's page shows.
 func (p *page) describe() {
-	ctx, cancel := context.WithTimeout(p.ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
 	var text string
 	if err := chromedp.Run(ctx, chromedp.Evaluate(`document.body.innerText`, &text)); err == nil {
@@ -174,10 +174,10 @@ func (p *page) describe() {
 	}
 }
 
-// run runs actions within the patience of the tests.
+// run runs actions, which may wait for as long as the patience of the tests.
 func (p *page) run(actions ...chromedp.Action) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, 4*patience)
 	defer cancel()
 	if err := chromedp.Run(ctx, actions...); err != nil {
 		p.t.Fatal(err)
@@ -210,7 +210,7 @@ func (p *page) until(expression string) {
 		while (!(%s)) {
 			if (Date.now() > end) throw new Error('never true: ' + %s);
 			await new Promise((next) => setTimeout(next, 15));
-		}`, (patience-5*time.Second).Milliseconds(), expression, quote(expression)), nil)
+		}`, patience.Milliseconds(), expression, quote(expression)), nil)
 }
 
 // set puts a value into the field that a selector finds.

@@ -44,7 +44,7 @@ func (p *page) toast(text string) {
 		const toast = await wait(told, 5000);
 		if (toast) return toast.click();
 		await (await import('/social.js')).open('news');
-		const entry = await wait(kept, 20000);
+		const entry = await wait(kept, 30000);
 		if (!entry) throw new Error('never told: ' + text);
 		entry.click();`, quote(text)), nil)
 }
