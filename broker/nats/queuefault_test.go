@@ -283,3 +283,32 @@ func TestQueueNodeGone(t *testing.T) {
 		return err == nil && string(second.Body) == "job 1"
 	})
 }
+
+// Goal: the loss of the server that leads the stream costs no job that was answered, and work goes on without anybody's
+// doing. Method: three servers with three replicas, a node at each; the stream's leader is shut down under work.
+func TestQueueServerLost(t *testing.T) {
+	t.Parallel()
+	servers := cluster(t)
+	nodes := crew(t, 3, replicated(servers)...)
+	m := newMill(t, nodes)
+	m.sick = -1
+	all := func(before [3]int) func() bool {
+		return func() bool {
+			return m.count(0) > before[0]+20 && m.count(1) > before[1]+20 && m.count(2) > before[2]+20
+		}
+	}
+	eventually(t, "jobs are put", all([3]int{}))
+	stream := nodes[0].vault.config.Name
+	for _, s := range servers {
+		if s.JetStreamIsStreamLeader("$G", stream) {
+			go halt(s) // the clients at it find another server meanwhile
+		}
+	}
+	begin := time.Now()
+	before := [3]int{m.count(0), m.count(1), m.count(2)}
+	eventually(t, "all nodes put again", all(before))
+	t.Logf("all nodes went on after %s", time.Since(begin))
+	m.stop.Store(true)
+	m.work.Wait()
+	m.check(0)
+}

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	loadPage  = 1000    // messages of one question
-	loadBytes = 4 << 20 // bytes of them
+	loadPage  = 4000    // messages of one question
+	loadBytes = 8 << 20 // bytes of them
 	// knownFor is how long a change keeps who asked for it: longer than a request is sent again.
 	knownFor = time.Minute
 )
@@ -55,19 +55,15 @@ func (l *leader) load(ctx context.Context, mark uint64) error {
 	return nil
 }
 
-// wait is page from a replica that has a message there: one that is behind is asked again.
-func (q *Queue) wait(ctx context.Context, from uint64) ([]storedRow, error) {
-	for {
-		page, err := q.page(ctx, from)
-		if len(page) > 0 || err != nil {
-			return page, err
+// wait is page from a replica that has a message there: one that is behind or does not answer is asked again.
+func (q *Queue) wait(ctx context.Context, from uint64) (page []storedRow, err error) {
+	err = patiently(ctx, func(ctx context.Context) error {
+		if page, err = q.page(ctx, from); err == nil && len(page) == 0 {
+			err = errBehind
 		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(behindWait):
-		}
-	}
+		return err
+	})
+	return page, err
 }
 
 // storedRow is a message of the stream.

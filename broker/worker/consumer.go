@@ -110,7 +110,7 @@ func (c *consumer) try(job broker.Job) error {
 		case err := <-ended:
 			return err
 		case <-renew.C:
-			if ctx.Err() == nil && c.runtime.queue.Touch(job.ID, job.Lease) != nil {
+			if ctx.Err() == nil && errors.Is(c.runtime.queue.Touch(job.ID, job.Lease), broker.ErrNotFound) {
 				cancel() // the lease is lost: somebody else has the job
 			}
 		}

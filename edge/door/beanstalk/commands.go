@@ -3,6 +3,7 @@ package beanstalk
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -184,7 +185,23 @@ func (c *client) touch(id uint64) {
 		c.say(protocol.BeanstalkNotFound)
 		return
 	}
-	c.say(c.wordOf(c.door.queue.Touch(id, held.token), protocol.BeanstalkTouched))
+	c.aside(func() (string, error) { return protocol.BeanstalkTouched, c.door.queue.Touch(id, held.token) })
+}
+
+// aside runs a call that may have to ask another node, off the loop. Later commands wait until it is answered.
+func (c *client) aside(call func() (good string, err error)) {
+	c.block()
+	if !c.door.begin(func() {
+		good, err := call()
+		c.s.Post(func() {
+			b := c.s.Buffer()
+			*b = protocol.AppendBeanstalk(*b, c.wordOf(err, good))
+			c.unblock()
+		})
+	}) {
+		c.say(protocol.BeanstalkInternalError)
+		c.unblock()
+	}
 }
 
 // kickMax bounds what one kick moves, so that its commit stays small; a client that wants more repeats it.
@@ -281,12 +298,27 @@ func (c *client) hold(id uint64, l lease) {
 		return
 	}
 	now := time.Now()
+	overdue := make(map[uint64]lease)
 	for id, l := range c.leases {
-		if now.After(l.ends) && c.door.queue.Touch(id, l.token) != nil {
-			delete(c.leases, id)
+		if now.After(l.ends) {
+			overdue[id] = l
 		}
 	}
 	c.sweepAt = max(sweepFirst, 2*len(c.leases))
+	c.door.begin(func() { c.dropLost(overdue) })
+}
+
+// dropLost forgets the leases that the queue does not know any more. It runs off the loop.
+func (c *client) dropLost(overdue map[uint64]lease) {
+	maps.DeleteFunc(overdue, func(id uint64, l lease) bool { return !errors.Is(c.door.queue.Touch(id, l.token), broker.ErrNotFound) })
+	c.s.Post(func() {
+		for id, l := range overdue {
+			if c.leases[id] == l {
+				delete(c.leases, id)
+			}
+		}
+		c.sweepAt = max(sweepFirst, 2*len(c.leases))
+	})
 }
 
 // block keeps later commands waiting until unblock.
@@ -314,13 +346,14 @@ func (c *client) wait(on bool) {
 }
 
 func (c *client) pauseTube(tube string, d time.Duration) {
-	if !c.door.known(tube) {
-		c.say(protocol.BeanstalkNotFound)
-		return
-	}
-	word := c.wordOf(c.door.queue.Pause(tube, d), protocol.BeanstalkPaused)
-	if word == protocol.BeanstalkPaused {
-		c.door.tubes.paused(tube)
-	}
-	c.say(word)
+	c.aside(func() (string, error) {
+		if !c.door.known(tube) {
+			return "", broker.ErrNotFound
+		}
+		err := c.door.queue.Pause(tube, d)
+		if err == nil {
+			c.door.tubes.paused(tube)
+		}
+		return protocol.BeanstalkPaused, err
+	})
 }
