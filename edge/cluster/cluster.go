@@ -70,6 +70,7 @@ func New(o Options) (*Cluster, error) {
 	c.games = newDirectory(c.recordChanged)
 	c.links = newLinks(c)
 	c.streams = newStreams(c)
+	c.draining.Store(o.Guest)
 	c.calls.init(c)
 	c.steward.init(c)
 	return c, nil
@@ -108,6 +109,9 @@ func (c *Cluster) Start(ctx context.Context, host *game.Host, frames Frames, ser
 // follow reads who and what is there.
 func (c *Cluster) follow(ctx context.Context) error {
 	if err := c.options.Store.Watch(c.ctx, game.RecordPrefix, c.games.take); err != nil {
+		return err
+	}
+	if err := c.members.bury(ctx); err != nil {
 		return err
 	}
 	if err := c.members.beat(ctx, c.selfRecord()); err != nil {

@@ -173,6 +173,9 @@ func (m *members) dead(name string, now time.Time) (since time.Time, dead bool) 
 	if one := m.list[name]; one != nil {
 		return one.seen.Add(m.cluster.options.Lease), !one.alive
 	}
+	if before := m.cluster.options.Replaces; before != "" && strings.HasPrefix(name, before) {
+		return now, true
+	}
 	first, ok := m.doubts[name]
 	if !ok {
 		m.doubts[name] = now
@@ -209,4 +212,19 @@ func (m *members) place(name string) {
 	if one := m.list[name]; one != nil {
 		one.placed++
 	}
+}
+
+// bury removes the records of processes that this one replaces, so that nobody waits for their leases to end.
+func (m *members) bury(ctx context.Context) error {
+	o := &m.cluster.options
+	if o.Replaces == "" {
+		return nil
+	}
+	records, err := o.Store.List(ctx, nodePrefix+o.Replaces, "", 256)
+	for _, r := range records {
+		if err == nil {
+			err = o.Store.Delete(ctx, r.Key, broker.AnyRevision)
+		}
+	}
+	return err
 }

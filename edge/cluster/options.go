@@ -13,6 +13,10 @@ import (
 type Options struct {
 	// Node names this process among all that ever shared the Store: 1 to 64 characters of a-z, A-Z, 0-9, - and _.
 	Node string
+	// Replaces is how the names of processes begin that this one takes the place of: they are known to be dead. "": none.
+	Replaces string
+	// Guest says that this node runs no games, but lets its clients play those of others.
+	Guest bool
 	// Listen is the address for links from other nodes. Default "127.0.0.1:0".
 	Listen string
 	// Advertise is the address that others dial. Default: where it listens.

@@ -279,9 +279,13 @@ func (s *steward) ask(ctx context.Context, l *link, h handOver) error {
 }
 
 // Place chooses the node for a new game of that many bytes of memory: the one with the fewest games among those with room,
-// this one when it is as good as others, or has nobody else.
+// this one when it is as good as others, or has nobody else. "" when this node runs no games and reaches none that does.
 func (c *Cluster) Place(bytes int64) string {
-	return cmp.Or(c.pick(bytes, !c.draining.Load()), c.options.Node)
+	node := c.pick(bytes, !c.draining.Load())
+	if node == "" && !c.options.Guest {
+		node = c.options.Node
+	}
+	return node
 }
 
 // pick chooses a node with room, "" for none, and counts the game as sent there.

@@ -176,7 +176,11 @@ func defineCreate(f Function) Function {
 			return nil, err
 		}
 		if t.nodes != nil && c.far == nil {
-			if node := t.nodes.Place(game.Memory(r.Grids)); node != t.nodes.Node() {
+			switch node := t.nodes.Place(game.Memory(r.Grids)); node {
+			case t.nodes.Node():
+			case "":
+				return nil, game.ErrMoving
+			default:
 				if out, err := t.createAt(c, node); !errors.Is(err, game.ErrMoving) {
 					return out, err
 				}

@@ -37,7 +37,9 @@ func newStampAsk(check bool, empire, body string, p *grid.Pattern, x, y int32) s
 }
 
 // elsewhere says whether an error of find means that another node may have the game.
-func (s gameStamper) elsewhere(err error) bool { return s.nodes != nil && errors.Is(err, game.ErrNoGame) }
+func (s gameStamper) elsewhere(err error) bool {
+	return s.nodes != nil && errors.Is(err, game.ErrNoGame)
+}
 
 // ask has the node of the game do it.
 func (s gameStamper) ask(ctx context.Context, body string, in stampAsk) error {

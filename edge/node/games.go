@@ -19,13 +19,15 @@ func (n *Node) startGames(ctx context.Context) error {
 	o := &n.options
 	n.streams = edge.NewStreams()
 	begin := time.Now()
-	host, err := game.NewHost(ctx, game.Config{Log: n.logs, Store: n.store, Budget: grid.NewBudget(o.GamesMemory), Limits: o.Games,
-		Sink: &gameSink{module.NewGameSink(n.bus, n.streams), n.events}, Workers: o.GameWorkers, Logger: n.log})
+	c := game.Config{Log: n.logs, Store: n.store, Budget: grid.NewBudget(o.GamesMemory), Limits: o.Games,
+		Sink: &gameSink{module.NewGameSink(n.bus, n.frames()), n.events}, Workers: o.GameWorkers, Logger: n.log}
+	n.shareGames(&c)
+	host, err := game.NewHost(ctx, c)
 	if err != nil {
 		return fmt.Errorf("games: %w", err)
 	}
 	n.games = host
-	n.streams.Serve(host)
+	n.streams.Serve(n.watchable())
 	if some := host.List(0, 1); len(some) > 0 {
 		n.log.Info("games are back", "took", time.Since(begin))
 	}
@@ -37,6 +39,7 @@ func (o *Options) bindGames(b *binder) {
 	b.group = "Games"
 	b.long(&o.GamesMemory, "games-memory", "bytes that the grids of all games may take; a grid that does not fit is refused")
 	b.number(&o.GameWorkers, "game-workers", "goroutines that compute games; 0 is one a CPU")
+	o.bindCluster(b)
 }
 
 func (o *Options) bindGameLimits(b *binder) {
@@ -59,7 +62,7 @@ func (o *Options) checkGames() error {
 	case o.GameWorkers < 0 || o.GameWorkers > 1024:
 		return errors.New("game-workers: must be 0 to 1024")
 	}
-	return nil
+	return o.checkCluster()
 }
 
 // listGames describes some games for operators.

@@ -15,6 +15,7 @@ import (
 	"gosper/broker/mailer"
 	"gosper/broker/post"
 	"gosper/edge"
+	"gosper/edge/cluster"
 	"gosper/edge/config"
 	"gosper/edge/control"
 	"gosper/edge/module"
@@ -58,12 +59,13 @@ type Options struct {
 	SecretFile    string // empty: <data>/secret, made at the first start
 	InternalToken Secret
 
-	Loops        int
-	Functions    module.Options
-	Limits       edge.Limits
-	Games        game.Limits
-	GamesMemory  int64 // bytes of all grids together
-	GameWorkers  int   // goroutines that compute games, 0: one a CPU
+	Loops       int
+	Functions   module.Options
+	Limits      edge.Limits
+	Games       game.Limits
+	GamesMemory int64 // bytes of all grids together
+	clusterOptions
+	GameWorkers  int // goroutines that compute games, 0: one a CPU
 	HTTP         control.Limits
 	DrainTimeout time.Duration
 
@@ -113,22 +115,23 @@ func DefaultOptions() Options {
 
 		GateWorkerAddr: "127.0.0.1:8201",
 
-		Functions:     module.DefaultOptions(),
-		Limits:        edge.DefaultLimits(),
-		Games:         game.DefaultLimits(),
-		GamesMemory:   1 << 30,
-		HTTP:          control.DefaultLimits(),
-		DrainTimeout:  30 * time.Second,
-		FreeDisk:      128 << 20,
-		CommitTimeout: 5 * time.Second,
-		Mail:          mailer.Options{TLS: "starttls", From: "gosper@localhost", Site: "gosper", Timeout: 30 * time.Second},
-		MailWorkers:   4,
-		Post:          PostOptions{Zone: 8, BoxLimit: post.DefaultBoxLimit, BodyLimit: post.DefaultBodyLimit, Workers: post.DefaultWorkers},
-		ConfigReread:  config.DefaultReread,
-		Chains:        defaultChainOptions(),
-		ChatLogAge:    30 * 24 * time.Hour,
-		ChatLogBytes:  1 << 30,
-		LogFormat:     "text",
+		Functions:      module.DefaultOptions(),
+		Limits:         edge.DefaultLimits(),
+		Games:          game.DefaultLimits(),
+		GamesMemory:    1 << 30,
+		clusterOptions: clusterOptions{ClusterLease: cluster.DefaultLease},
+		HTTP:           control.DefaultLimits(),
+		DrainTimeout:   30 * time.Second,
+		FreeDisk:       128 << 20,
+		CommitTimeout:  5 * time.Second,
+		Mail:           mailer.Options{TLS: "starttls", From: "gosper@localhost", Site: "gosper", Timeout: 30 * time.Second},
+		MailWorkers:    4,
+		Post:           PostOptions{Zone: 8, BoxLimit: post.DefaultBoxLimit, BodyLimit: post.DefaultBodyLimit, Workers: post.DefaultWorkers},
+		ConfigReread:   config.DefaultReread,
+		Chains:         defaultChainOptions(),
+		ChatLogAge:     30 * 24 * time.Hour,
+		ChatLogBytes:   1 << 30,
+		LogFormat:      "text",
 	}
 }
 
