@@ -42,6 +42,7 @@ var commands = []command{
 	serveCommand(),
 	healthCommand(),
 	clusterCommand(),
+	migrateCommand(),
 	chatCommand(),
 	callCommand(),
 	tailCommand(),
