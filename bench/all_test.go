@@ -22,6 +22,7 @@ func TestExecuteAll(t *testing.T) {
 		{Name: "test-all-lost", Run: func(_ context.Context, r *Run) error { r.Balance(2, 1, 1, 0); return nil }},
 	} {
 		Register(s)
+		t.Cleanup(func() { delete(scenarios, s.Name) }) // the test may run again
 	}
 	list := []Scenario{scenarios["soak"], scenarios["echo"], scenarios["curves"], scenarios["test-all-peers"], scenarios["machine"]}
 	plan, _ := errands(slices.Clone(list))
