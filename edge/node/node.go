@@ -24,6 +24,7 @@ import (
 	"gosper/broker/redis"
 	"gosper/broker/worker"
 	"gosper/edge"
+	"gosper/edge/cluster"
 	"gosper/edge/config"
 	"gosper/edge/control"
 	"gosper/edge/door/beanstalk"
@@ -51,6 +52,7 @@ type Node struct {
 	post     *post.Office
 	streams  *edge.Streams
 	games    *game.Host
+	cluster  *cluster.Cluster // nil: no other node shares the games
 	table    *module.Table
 	engine   *edge.Engine
 	gate     *gate.Gate // nil without its ports
@@ -83,9 +85,10 @@ func Start(ctx context.Context, o Options, log *slog.Logger) (*Node, error) {
 	openState := func() error { return n.openState(ctx) }
 	openBus := func() error { return n.openBus(ctx) }
 	startGames := func() error { return n.startGames(ctx) }
+	startCluster := func() error { return n.startCluster(ctx) }
 	startTable := func() error { return n.startTable(ctx) }
 	openChains := func() error { return n.openChains(ctx) }
-	for _, step := range []func() error{n.openDB, openState, n.tellStore, openBus, n.openConfig, n.openPost, n.openEvents, startGames, openChains, startTable, n.startWork, n.openChatLog, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
+	for _, step := range []func() error{n.openDB, openState, n.tellStore, openBus, n.openConfig, n.openPost, n.openEvents, n.newCluster, startGames, openChains, startTable, startCluster, n.startWork, n.openChatLog, n.startEngine, n.enterGate, n.startSite, ctx.Err} {
 		if err := step(); err != nil {
 			return nil, errors.Join(err, n.Close())
 		}
@@ -116,7 +119,7 @@ func (n *Node) startTable(ctx context.Context) error {
 		return err
 	}
 	n.table, err = module.New(module.Config{Options: n.options.Functions, Store: n.store, Registry: n.registry,
-		Bus: n.bus, Together: n.shared != nil, Games: n.games, GameMade: n.gameMade, Jobs: n.queue, Schedule: n.schedule, Buildings: kinds, Mailbox: n.options.mailbox(), Post: n.post, Settings: n.config, Chains: n.chains, OperatorToken: string(n.options.InternalToken), Secret: secret, Log: n.log})
+		Bus: n.bus, Together: n.shared != nil, Games: n.games, Nodes: n.gameNodes(), GameMade: n.gameMade, Jobs: n.queue, Schedule: n.schedule, Buildings: kinds, Mailbox: n.options.mailbox(), Post: n.post, Settings: n.config, Chains: n.chains, OperatorToken: string(n.options.InternalToken), Secret: secret, Log: n.log})
 	return err
 }
 
@@ -164,7 +167,7 @@ func Metrics() []control.Metric { return append(metricTables(), control.Metrics(
 // metricTables gathers what the packages of a node say about their metrics.
 func metricTables() []control.Metric {
 	var all []control.Metric
-	for _, table := range [][]broker.Metric{nodeMetrics, edge.Metrics(), pebble.Metrics, nats.Metrics(), redis.Metrics(), module.Metrics(), game.Metrics(),
+	for _, table := range [][]broker.Metric{nodeMetrics, edge.Metrics(), pebble.Metrics, nats.Metrics(), redis.Metrics(), module.Metrics(), game.Metrics(), cluster.Metrics(),
 		worker.Metrics(), mailer.Metrics(), post.Metrics(), beanstalk.Metrics(), gate.Metrics(), config.Metrics(), chain.Metrics(), event.Metrics(), target.Metrics()} {
 		for _, m := range table {
 			all = append(all, control.Metric{Name: m.Name, Type: metricType(m.Name), Help: m.Help})
@@ -219,6 +222,7 @@ func (n *Node) Drain(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.options.DrainTimeout)
 	defer cancel()
+	n.drainGames(ctx)
 	return n.engine.Drain(ctx)
 }
 
@@ -243,6 +247,7 @@ func (n *Node) close() error {
 	n.closeChains()
 	n.rise()
 	n.work.stop()
+	errs = append(errs, n.closeGames())
 	if n.table != nil {
 		n.table.Close()
 	}
@@ -251,9 +256,6 @@ func (n *Node) close() error {
 	}
 	if n.chatLog != nil {
 		n.chatLog.Close()
-	}
-	if n.games != nil {
-		errs = append(errs, n.games.Close()) // notes in each log where its game is
 	}
 	n.config.Close()
 	for _, one := range n.shared {
