@@ -32,6 +32,7 @@ type ClusterOptions struct {
 	NATS   int       // NATS servers, 1 or 3: as many replicas of everything. NoNATS: none. Default 3
 	Lazy   bool      // NATS servers sync their files every two minutes, as they do when told nothing, and not at each write
 	Bus    string    // BusNATS or BusRedis. Default BusNATS
+	Store  bool      // what lasts is in NATS, and games are shared; else each node has its own
 	Port   int       // first of the ports of the nodes, portsEach for each; 0 means free ones
 	Flags  []string  // further flags of every node
 	Log    io.Writer // receives the standard error of all processes; nil drops it
@@ -67,7 +68,7 @@ func (o ClusterOptions) withDefaults() (ClusterOptions, error) {
 	switch {
 	case o.Nodes < 1 || o.Nodes > MaxClusterNodes:
 		return o, fmt.Errorf("nodes: must be between 1 and %d", MaxClusterNodes)
-	case o.NATS != 1 && o.NATS != 3 && (o.NATS != NoNATS || o.Bus != BusRedis):
+	case o.NATS != 1 && o.NATS != 3 && (o.NATS != NoNATS || o.Bus != BusRedis || o.Store):
 		return o, errors.New("nats: must be 1 or 3")
 	case o.Bus != BusNATS && o.Bus != BusRedis:
 		return o, fmt.Errorf("bus: must be %s or %s", BusNATS, BusRedis)
@@ -188,7 +189,7 @@ func (c *Cluster) startNATS(ctx context.Context) error {
 	if c.options.NATS == NoNATS {
 		return nil
 	}
-	clients, err := freeAddrs(2 * c.options.NATS)
+	clients, err := c.natsAddrs()
 	if err != nil {
 		return err
 	}
@@ -209,6 +210,23 @@ func (c *Cluster) startNATS(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// natsAddrs returns the addresses for clients, then those for other servers. A folder that lasts has the servers' data,
+// which know each other by their addresses, so these last too.
+func (c *Cluster) natsAddrs() ([]string, error) {
+	file := filepath.Join(c.dir, "nats-addresses")
+	if text, err := os.ReadFile(file); err == nil {
+		if addrs := strings.Fields(string(text)); len(addrs) == 2*c.options.NATS {
+			return addrs, nil
+		}
+		return nil, fmt.Errorf("the folder %s is that of another number of NATS servers", c.dir)
+	}
+	addrs, err := freeAddrs(2 * c.options.NATS)
+	if err != nil {
+		return nil, err
+	}
+	return addrs, os.WriteFile(file, []byte(strings.Join(addrs, "\n")), 0o600)
 }
 
 // natsServerMain runs a NATS server of a cluster until ctx ends. Its words are its name, the address for clients, the one
@@ -279,6 +297,10 @@ func (c *Cluster) newNode(i int) (*ClusterNode, error) {
 		n.args = append(n.args, "--bus", c.StoreURL(), "--registry", c.RegistryURL())
 	} else {
 		n.args = append(n.args, "--bus", c.RegistryURL())
+	}
+	if c.options.Store {
+		n.args = append(n.args, "--store", c.StoreURL(), "--node", n.Name, "--cluster-addr", n.Links,
+			"--mail-dir", filepath.Join(c.dir, "mail"), "--mail-host", n.Name)
 	}
 	n.args = append(n.args, c.options.Flags...)
 	return n, nil

@@ -23,7 +23,7 @@ func clusterCommand() command {
 
 // runCluster starts a cluster and looks after it until it is told to stop.
 func runCluster(ctx context.Context, args []string, std stdio) int {
-	var o bench.ClusterOptions
+	o := bench.ClusterOptions{Store: true}
 	flags := newFlags(clusterCommand(), "[flags] [-- flags of gosper serve]", std.out)
 	flags.IntVar(&o.Nodes, "nodes", 3, "gosper nodes")
 	flags.IntVar(&o.NATS, "nats", 3, "NATS servers, 1 or 3; with 3 everything has three replicas")
