@@ -121,9 +121,6 @@ func (j *journal) append(ctx context.Context, tasks []*task) (uint64, error) {
 		entries = append(entries, t.entries...)
 	}
 	token := tasks[0].token
-	if len(entries) == 0 {
-		j.known = false // whoever appends nothing asks whether it may
-	}
 	var first uint64
 	err := j.commit(ctx, token, func(now end) (*change, error) {
 		first = now.next()
@@ -165,6 +162,8 @@ func (j *journal) commit(ctx context.Context, token uint64, plan func(now end) (
 			if w.lost++; w.lost > 1 {
 				j.log.vault.link.notice(wantSubject, j.name)
 			}
+		case errors.Is(err, errStale):
+			continue
 		case errors.Is(err, errChanged), errors.Is(err, broker.ErrTimeout), errors.Is(err, broker.ErrBusy):
 		case errors.As(err, &refused) && refused.passing():
 		case w.unsure && !errors.Is(err, broker.ErrClosed):
@@ -191,7 +190,11 @@ type attempts struct {
 	after  uint64 // the message behind which the last attempt was to be stored
 	unsure bool   // nobody knows whether it was
 	lost   int    // times that another node was faster
+	fresh  bool   // the end of the log was read for this commit
 }
+
+// errStale: the answer needs a look at the end of the log.
+var errStale = errors.New("nats: the end of the log may have changed")
 
 // A node that writes without pause is always faster than one that has to read the end of the log first. So who has lost
 // twice asks for a turn, and who won waits for yieldWait.
@@ -235,10 +238,15 @@ func (j *journal) attempt(ctx context.Context, w *attempts) error {
 	if token == noToken {
 		token = j.end.token
 	}
-	if token < j.end.token {
-		return keys.Fenced(j.name, token, j.end.token)
+	var c *change
+	err := keys.Fenced(j.name, token, j.end.token)
+	if token >= j.end.token {
+		c, err = w.plan(j.end)
 	}
-	c, err := w.plan(j.end)
+	if c == nil && !w.fresh { // what is not written is not checked by the server either
+		j.known = false
+		return errStale
+	}
 	if c == nil || err != nil {
 		j.known = j.known && !errors.Is(err, errChanged)
 		return err
@@ -265,7 +273,7 @@ func (j *journal) refresh(ctx context.Context, w *attempts) (stored bool, err er
 	if j.end, err = j.load(ctx); err != nil {
 		return false, err
 	}
-	j.known = true
+	j.known, w.fresh = true, true
 	if !w.unsure || j.end.seq <= w.after {
 		return false, nil
 	}

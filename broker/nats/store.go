@@ -54,6 +54,7 @@ func openStore(ctx context.Context, state *State, whole func()) (*Store, error) 
 	}
 	state.work.Go(func() { s.feed.run(state.life, whole) })
 	state.work.Go(s.teller.run)
+	state.work.Go(s.sweeper)
 	return s, nil
 }
 

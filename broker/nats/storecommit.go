@@ -99,7 +99,7 @@ func (c *commit) run(ctx context.Context) ([]uint64, error) {
 		switch {
 		case err == nil:
 			commitsTotal.Inc()
-			return c.done(ctx, last), nil
+			return c.done(last), nil
 		case errors.Is(err, errRaced):
 			if err := c.explain(ctx); err != nil {
 				return nil, err
@@ -161,30 +161,14 @@ func (s *Store) present(ctx context.Context, key string) (uint64, error) {
 	return m.seq, err
 }
 
-// done returns the revisions of a commit whose last message is at last, and drops the parts of the values before that
-// nothing has taken the place of.
-func (c *commit) done(ctx context.Context, last uint64) []uint64 {
+// done returns the revisions of a commit whose last message is at last.
+func (c *commit) done(last uint64) []uint64 {
 	first := last - uint64(c.heads[len(c.heads)-1])
 	revisions := make([]uint64, len(c.ops))
 	for i, op := range c.ops {
-		at := first + uint64(c.heads[i])
 		if op.Value != nil {
-			revisions[i] = at
-		}
-		parts := uint16(0)
-		if i > 0 {
-			parts = uint16(c.heads[i] - c.heads[i-1] - 1)
-		} else {
-			parts = uint16(c.heads[i])
-		}
-		if old, known := c.store.index.get(op.Key); known && old.parts > parts && old.revision < at {
-			c.store.drop(ctx, op.Key, at-uint64(parts))
+			revisions[i] = first + uint64(c.heads[i])
 		}
 	}
 	return revisions
-}
-
-// drop removes the parts of a record's values that are older than below. What it cannot remove now, the next sweep does.
-func (s *Store) drop(ctx context.Context, key string, below uint64) {
-	_ = s.vault.purge(ctx, partPrefix+token(key)+".*", below)
 }

@@ -34,7 +34,7 @@ type feed struct {
 
 	alive  time.Time // owned by run: when the consumer was well, by the wall clock
 	last   time.Time // owned by run: the server's time of the newest message that the index has
-	commit []posting   // owned by run: the start of a commit whose end has not come
+	commit []posting // owned by run: the start of a commit whose end has not come
 	batch  string    // owned by run: its name
 	stamp  time.Time // owned by run: the server's time of its newest message
 }

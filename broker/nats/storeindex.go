@@ -17,6 +17,7 @@ type about struct {
 // servers: about 120 bytes for a key of 40.
 type index struct {
 	changed func(key string, seq uint64, gone bool) // called with mu held, in the order of the stream; must not block
+	shrunk  chan struct{}                           // told when a record has fewer parts than it had
 
 	mu       sync.Mutex
 	order    keys.Ordered         // guarded by mu
@@ -35,7 +36,7 @@ type waiter struct {
 }
 
 func newIndex(changed func(string, uint64, bool)) *index {
-	return &index{changed: changed, records: make(map[string]about), reading: true, waiting: make(map[*waiter]struct{})}
+	return &index{changed: changed, shrunk: make(chan struct{}, 1), records: make(map[string]about), reading: true, waiting: make(map[*waiter]struct{})}
 }
 
 // posting is a message of the stream.
@@ -59,6 +60,12 @@ func (x *index) take(commit []posting) {
 // enter takes a message. Caller holds mu.
 func (x *index) enter(key string, seq uint64, m mark) {
 	old, was := x.records[key]
+	if old.parts > m.parts {
+		select {
+		case x.shrunk <- struct{}{}:
+		default:
+		}
+	}
 	switch {
 	case m.deleted && was:
 		x.remove(key, seq)
