@@ -11,6 +11,7 @@ import (
 
 	"gosper/broker/chain"
 	"gosper/broker/mailer"
+	"gosper/broker/pebble"
 	"gosper/broker/post"
 	"gosper/broker/worker"
 	"gosper/edge"
@@ -54,7 +55,7 @@ func TestMetricsTable(t *testing.T) {
 	}
 	named := map[string]bool{}
 	for _, m := range slices.Concat(module.Metrics(), game.Metrics(), mailer.Metrics(), worker.Metrics(),
-		chain.Metrics(), post.Metrics(), config.Metrics()) { // linked in, and need not be in use
+		chain.Metrics(), post.Metrics(), pebble.Metrics, config.Metrics()) { // linked in, and need not be in use
 		named[m.Name] = true
 	}
 	for name := range missing {
