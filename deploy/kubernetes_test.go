@@ -315,7 +315,7 @@ func (m *manifests) checkDoors(t *testing.T) {
 func (m *manifests) checkPolicies(t *testing.T) {
 	covered := map[string]bool{}
 	for _, p := range m.policies {
-		means := m.selected(p.object.Spec.PodSelector.MatchLabels)
+		means := m.meant(&p.object.Spec.PodSelector)
 		if len(means) == 0 {
 			t.Errorf("%s: podSelector: no such pods", p.where)
 		}
@@ -329,7 +329,7 @@ func (m *manifests) checkPolicies(t *testing.T) {
 				}
 			}
 			for _, from := range rule.From {
-				if from.NamespaceSelector == nil && len(m.selected(from.PodSelector.MatchLabels)) == 0 {
+				if from.NamespaceSelector == nil && len(m.meant(from.PodSelector)) == 0 {
 					t.Errorf("%s: ingress: from: no such pods: %v", p.where, from.PodSelector.MatchLabels)
 				}
 			}
@@ -346,7 +346,7 @@ func (m *manifests) checkPolicies(t *testing.T) {
 func (m *manifests) checkAvailability(t *testing.T) {
 	budget := map[string]bool{}
 	for _, b := range m.budgets {
-		means := m.selected(b.object.Spec.Selector.MatchLabels)
+		means := m.meant(b.object.Spec.Selector)
 		if len(means) == 0 {
 			t.Errorf("%s: selector: no such pods", b.where)
 		}

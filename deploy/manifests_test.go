@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
@@ -24,6 +26,8 @@ var builds = map[string]struct{ resources, components []string }{
 	"base with TLS":    {[]string{"base"}, []string{"components/tls"}},
 	"cluster":          {[]string{"overlays/cluster"}, nil},
 	"cluster with TLS": {[]string{"overlays/cluster"}, []string{"components/tls"}},
+	"roles":            {[]string{"overlays/roles"}, nil},
+	"roles with TLS":   {[]string{"overlays/roles"}, []string{"components/tls"}},
 }
 
 // workload is a StatefulSet or a Deployment.
@@ -189,8 +193,17 @@ func selects(selector, labels map[string]string) bool {
 
 // selected returns the workloads whose pods a selector means.
 func (m *manifests) selected(selector map[string]string) (list []*workload) {
+	return m.meant(&metav1.LabelSelector{MatchLabels: selector})
+}
+
+// meant is selected for selectors with expressions.
+func (m *manifests) meant(selector *metav1.LabelSelector) (list []*workload) {
+	means, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		return nil
+	}
 	for _, w := range m.workloads {
-		if selects(selector, w.labels) {
+		if means.Matches(labels.Set(w.labels)) {
 			list = append(list, w)
 		}
 	}

@@ -68,8 +68,8 @@ func options(t *testing.T, where string, args []string, env map[string]string) (
 }
 
 // ports returns the ports that others than the machine itself can reach, by the names that manifests use.
-func ports(o *node.Options) map[string]int {
-	open := map[string]int{}
+func ports(given *node.Options) map[string]int {
+	o, open := given.OfRoles(), map[string]int{}
 	for name, addr := range map[string]string{
 		"line": o.LineAddr, "gate": o.GateAddr, "gate-worker": o.GateWorkerAddr, "http": o.HTTPAddr, "internal": o.InternalAddr,
 		"tls-line": o.TLSLineAddr, "tls-gate": o.TLSGateAddr, "https": o.HTTPSAddr, "beanstalk": o.BeanstalkAddr,
