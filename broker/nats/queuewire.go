@@ -16,9 +16,6 @@ type coder struct {
 	bad     bool // something could not be read: the fields are worth nothing
 }
 
-// maxListed bounds what the length of a list in a message may make the reader allocate.
-const maxListed = 1 << 20
-
 type integer interface {
 	~uint8 | ~uint32 | ~uint64 | ~int | ~int64
 }
@@ -88,16 +85,18 @@ func (c *coder) time(p *time.Time) {
 func list[T any](c *coder, p *[]T, each func(*T)) {
 	n := len(*p)
 	number(c, &n)
-	if c.reading {
-		if n < 0 || n > maxListed || n > len(c.b) {
-			c.bad, c.b = true, nil
-			return
+	if !c.reading {
+		for i := range *p {
+			each(&(*p)[i])
 		}
-		*p = make([]T, n)
+		return
 	}
-	for i := range *p {
-		each(&(*p)[i])
+	for ; n > 0 && !c.bad; n-- { // every element takes bytes, so a wrong length ends soon
+		var one T
+		each(&one)
+		*p = append(*p, one)
 	}
+	c.bad = c.bad || n < 0
 }
 
 // What is asked of the node that leads.
