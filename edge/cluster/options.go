@@ -108,8 +108,8 @@ const minFrameBytes = 1 << 10
 
 func validNode(name string) bool {
 	for i := range len(name) {
-		c := name[i] | 0x20
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && name[i] != '-' && name[i] != '_' {
+		c := name[i]
+		if letter := c | 0x20; (letter < 'a' || letter > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
 			return false
 		}
 	}
