@@ -133,6 +133,7 @@ func (c *composeFile) checkNode(t *testing.T, name string, s *composeService) {
 	if o.Node != name {
 		t.Errorf("%s: GOSPER_NODE: %q is not its name", where, o.Node)
 	}
+	checkLinks(t, where, name, &o)
 	open := slices.Collect(maps.Values(ports(&o)))
 	for _, p := range s.Ports {
 		inside, _ := strconv.Atoi(p[strings.LastIndex(p, ":")+1:])

@@ -160,6 +160,7 @@ func (m *manifests) checkNode(t *testing.T, w *workload) {
 			t.Errorf("%s: %s: %s is not the question of this probe", w.where, field, p.HTTPGet.Path)
 		}
 	}
+	checkLinks(t, w.where, podIP, &o)
 	m.checkEnd(t, w, &o)
 	m.checkPlaces(t, w, &o)
 	checkMemory(t, w.where, c.Resources.Limits.Memory().Value(), env["GOMEMLIMIT"], &o)

@@ -210,6 +210,9 @@ func (m *manifests) meant(selector *metav1.LabelSelector) (list []*workload) {
 	return list
 }
 
+// podIP stands for the address of a pod.
+const podIP = "10.1.2.3"
+
 // environment returns the variables of a container, with test values for those of secrets. What refers to nothing is an error.
 func (m *manifests) environment(t *testing.T, w *workload) map[string]string {
 	t.Helper()
@@ -234,7 +237,7 @@ func (m *manifests) environment(t *testing.T, w *workload) map[string]string {
 			}
 			env[e.Name] = strong
 		case from.FieldRef != nil:
-			value, ok := map[string]string{"metadata.name": w.name + "-0", "status.podIP": "10.1.2.3", "metadata.namespace": "gosper"}[from.FieldRef.FieldPath]
+			value, ok := map[string]string{"metadata.name": w.name + "-0", "status.podIP": podIP}[from.FieldRef.FieldPath]
 			if !ok {
 				t.Errorf("%s: env %s: the test does not know the field %s", w.where, e.Name, from.FieldRef.FieldPath)
 			}

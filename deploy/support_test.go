@@ -72,7 +72,7 @@ func ports(given *node.Options) map[string]int {
 	o, open := given.OfRoles(), map[string]int{}
 	for name, addr := range map[string]string{
 		"line": o.LineAddr, "gate": o.GateAddr, "gate-worker": o.GateWorkerAddr, "http": o.HTTPAddr, "internal": o.InternalAddr,
-		"tls-line": o.TLSLineAddr, "tls-gate": o.TLSGateAddr, "https": o.HTTPSAddr, "beanstalk": o.BeanstalkAddr,
+		"cluster": o.ClusterAddr, "tls-line": o.TLSLineAddr, "tls-gate": o.TLSGateAddr, "https": o.HTTPSAddr, "beanstalk": o.BeanstalkAddr,
 	} {
 		host, port, err := net.SplitHostPort(addr)
 		if ip, bad := netip.ParseAddr(host); err != nil || bad == nil && ip.IsLoopback() {
@@ -81,6 +81,17 @@ func ports(given *node.Options) map[string]int {
 		open[name], _ = strconv.Atoi(port)
 	}
 	return open
+}
+
+// checkLinks looks whether other nodes can dial a node under the name that it has there.
+func checkLinks(t *testing.T, where, host string, o *node.Options) {
+	t.Helper()
+	if o.Store == "" {
+		return
+	}
+	if want := net.JoinHostPort(host, strconv.Itoa(ports(o)["cluster"])); ports(o)["cluster"] == 0 || o.ClusterAdvertise != want {
+		t.Errorf("%s: GOSPER_CLUSTER_ADDR, GOSPER_CLUSTER_ADVERTISE: %q, other nodes have to dial %s", where, o.ClusterAdvertise, want)
+	}
 }
 
 // probePaths are the paths of the internal port that answer anybody.
