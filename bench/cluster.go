@@ -10,7 +10,7 @@ import (
 func init() {
 	Register(Scenario{
 		Name:    "cluster",
-		Summary: "several nodes on one machine: talk across nodes over Redis and over NATS, what a subscriber costs there, a crowd on all",
+		Summary: "several nodes on one machine: talk across nodes over Redis and NATS, what a listener costs there, games that lose their node, a crowd on all",
 		Run:     runCluster,
 	})
 }
@@ -52,7 +52,7 @@ func runCluster(ctx context.Context, r *Run) error {
 	} {
 		parts = append(parts, clusterPart{"talk over " + bus.name, func(ctx context.Context, r *Run, s clusterShare) error { return clusterTalk(ctx, r, s, bus) }})
 	}
-	parts = append(parts, clusterPart{"crowd", clusterCrowd})
+	parts = append(parts, clusterPart{"games", clusterFail}, clusterPart{"crowd", clusterCrowd})
 	r.Setting("durability", "talk: history before delivery. redis: in the memory of one server; nats: one server, JetStream as it is when told nothing, so files are synced every two minutes; "+
 		"nats3: three servers that sync at each write, all on the disk of this machine")
 	for i, p := range parts {

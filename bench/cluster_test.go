@@ -3,6 +3,7 @@ package bench
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // Goal: commands of clients are told from what scripts call. Method: lines as a server writes them.
@@ -28,5 +29,28 @@ func TestClusterOptions(t *testing.T) {
 		if c, err := StartCluster(t.Context(), o); c != nil || err == nil || !strings.HasPrefix(err.Error(), field+":") {
 			t.Errorf("%s: %v", field, err)
 		}
+	}
+}
+
+// Goal: how late generations are is told from their times. Method: a time-table with a pause in it.
+func TestLateTicks(t *testing.T) {
+	begin := time.Now()
+	frame := func(ms int, generation uint64) failFrame {
+		return failFrame{at: begin.Add(time.Duration(ms) * time.Millisecond), generation: generation}
+	}
+	before := []failFrame{frame(10, 1), frame(100, 2), frame(205, 3)}
+	for _, c := range []struct {
+		frames []failFrame
+		want   float64
+	}{
+		{nil, 0}, {[]failFrame{frame(300, 4), frame(400, 5)}, 0}, {[]failFrame{frame(300, 4), frame(550, 5), frame(600, 7)}, 1.5},
+		{[]failFrame{frame(550, 6)}, 0.5}, {[]failFrame{frame(5200, 3)}, 50},
+	} {
+		if got := lateTicks(before, c.frames, 100*time.Millisecond); got < c.want-0.001 || got > c.want+0.001 {
+			t.Errorf("%v: %v, want %v", c.frames, got, c.want)
+		}
+	}
+	if lateTicks(nil, before, time.Second) != 0 {
+		t.Error("late without a time-table")
 	}
 }
