@@ -47,7 +47,7 @@ var (
 	framesOut     = metrics.NewCounter(`gosper_cluster_frames_total{direction="out"}`)
 	framesDropped = metrics.NewCounter("gosper_cluster_frames_dropped_total")
 	awayTotal     = metrics.NewCounter("gosper_cluster_away_total")
-	handSeconds   = metrics.NewHistogram("gosper_cluster_hand_seconds")
+	handSeconds   = metrics.NewPrometheusHistogramExt("gosper_cluster_hand_seconds", []float64{1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 100e-3, 250e-3, 500e-3, 1, 2.5, 5})
 	handsLate     = metrics.NewCounter("gosper_cluster_hands_late_total")
 )
 
