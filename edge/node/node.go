@@ -82,6 +82,7 @@ func Start(ctx context.Context, o Options, log *slog.Logger) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{options: o.OfRoles(), log: log, drainAsk: make(chan struct{})}
+	n.work.ctx, n.work.end = context.WithCancel(context.Background())
 	openState := func() error { return n.openState(ctx) }
 	openBus := func() error { return n.openBus(ctx) }
 	startGames := func() error { return n.startGames(ctx) }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"gosper/broker/mailer"
@@ -17,6 +19,12 @@ import (
 type work struct {
 	door    *beanstalk.Door // nil without its port
 	workers *worker.Runtime
+
+	// ctx ends with the node; looks are goroutines that end then.
+	ctx   context.Context
+	end   context.CancelFunc
+	looks sync.WaitGroup
+	staff atomic.Bool // a worker of the gate was seen at the shared queue
 }
 
 // mailbox is the folder of e-mails that no SMTP server takes, "" with a server.
@@ -98,6 +106,8 @@ const stopTime = 2 * time.Second
 
 // stop ends the workers, then looks of the door that are under way.
 func (w *work) stop() {
+	w.end()
+	w.looks.Wait()
 	if w.workers != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 		defer cancel()
