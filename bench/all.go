@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -99,6 +100,10 @@ func findPeer(name string) (string, error) {
 	return path, nil
 }
 
+// notCompared are systems that people would choose instead and that no scenario has a driver for: one that was never tried
+// against the real server would measure nothing.
+var notCompared = []Absence{{"fanout", "centrifugo", "there is no driver: no server could be had to try one against"}}
+
 // errand is one run of a report.
 type errand struct{ scenario, against string }
 
@@ -108,7 +113,7 @@ var order = []string{"machine", "grid", "echo", "idle", "fanout", "games", "gate
 
 // errands plans a report, and says which peers are absent.
 func errands(list []Scenario) (plan []errand, absent []Absence) {
-	absent = []Absence{}
+	absent = slices.Clone(notCompared)
 	rank := func(s Scenario) int {
 		switch i := slices.Index(order, s.Name); {
 		case s.Name == "curves":
@@ -155,12 +160,18 @@ func execute(ctx context.Context, command string, list []Scenario, o Options, do
 	report.Quick = o.Quick
 	var plan []errand
 	plan, report.Absent = errands(list)
+	if err := fits(o.Have, plan); err != nil {
+		return nil, err
+	}
 	var faults error
 	for i, e := range plan {
-		each := o
-		each.Against = e.against
-		each.part = part{float64(i) / float64(len(plan)), float64(i+1) / float64(len(plan)), fmt.Sprintf("%d/%d %s", i+1, len(plan), e.scenario)}
-		r, err := Execute(ctx, e.scenario, each)
+		r, err := e.taken(o.Have), error(nil)
+		if r == nil {
+			each := o
+			each.Against = e.against
+			each.part = part{float64(i) / float64(len(plan)), float64(i+1) / float64(len(plan)), fmt.Sprintf("%d/%d %s", i+1, len(plan), e.scenario)}
+			r, err = Execute(ctx, e.scenario, each)
+		}
 		if r != nil {
 			report.add(r)
 			if done != nil {
@@ -179,4 +190,47 @@ func execute(ctx context.Context, command string, list []Scenario, o Options, do
 	}
 	report.OK = report.OK && faults == nil
 	return report, faults
+}
+
+// ReadRuns reads what a run or a report left as JSON.
+func ReadRuns(raw []byte) ([]*Result, error) {
+	var report Report
+	if err := json.Unmarshal(raw, &report); err != nil {
+		return nil, err
+	}
+	if len(report.Runs) > 0 {
+		return report.Runs, nil
+	}
+	run := newResult("")
+	if err := json.Unmarshal(raw, run); err != nil {
+		return nil, err
+	}
+	if run.Scenario == "" {
+		return nil, errors.New("there is no run in it")
+	}
+	return []*Result{run}, nil
+}
+
+// fits says whether runs that were made before can be part of a report on this machine.
+func fits(have []*Result, plan []errand) error {
+	for _, r := range have {
+		if !slices.Contains(plan, errand{r.Scenario, r.Against}) {
+			return fmt.Errorf("with: %s is no part of this report", r.Title())
+		}
+		if here := thisMachine(); r.Machine.CPU != here.CPU || r.Machine.Cores != here.Cores || r.Machine.Kernel != here.Kernel {
+			return fmt.Errorf("with: %s was measured on another machine: %s, %d cores, %s", r.Title(), r.Machine.CPU, r.Machine.Cores, r.Machine.Kernel)
+		}
+	}
+	return nil
+}
+
+// taken returns the run of an errand that was made before, and says so in its notes; nil when there is none.
+func (e errand) taken(have []*Result) *Result {
+	i := slices.IndexFunc(have, func(r *Result) bool { return e == errand{r.Scenario, r.Against} })
+	if i < 0 {
+		return nil
+	}
+	r := *have[i]
+	r.Notes = append(slices.Clone(r.Notes), "Measured in a run of its own, which began at "+r.Started.UTC().Format(time.RFC3339)+", and taken into this report.")
+	return &r
 }

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -42,7 +43,7 @@ func TestExecuteAll(t *testing.T) {
 	if want := []string{"test-all-peers against gnet", "test-all-peers against nats", "test-all-absent", "test-all-broken", "test-all-lost"}; !slices.Equal(told, want) {
 		t.Errorf("runs %q", told)
 	}
-	if len(report.Absent) != 2 || report.Absent[0].Peer != "nobody-has-this" || report.Peers["nats"] != "v1" {
+	if n := len(notCompared); len(report.Absent) != n+2 || report.Absent[n].Peer != "nobody-has-this" || report.Peers["nats"] != "v1" {
 		t.Errorf("absent %v, peers %v", report.Absent, report.Peers)
 	}
 	if r := report.Run("test-all-peers", "nats"); r == nil || r.Against != "nats" {
@@ -57,6 +58,43 @@ func TestExecuteAll(t *testing.T) {
 	o.Against = "gnet"
 	if report, err := execute(t.Context(), "cmd", nil, o, nil); report != nil || err == nil || !strings.HasPrefix(err.Error(), "against") {
 		t.Errorf("against: %v", err)
+	}
+}
+
+// Goal: a run that was made before takes the place of one of the report's own, and only one that fits does. Method: a run by
+// itself and a report as JSON, and what must be refused.
+func TestHave(t *testing.T) {
+	list := []Scenario{{Name: "test-have", Run: func(context.Context, *Run) error { t.Error("it ran again"); return nil }}}
+	before := newResult("test-have")
+	before.Figures["x"] = 7
+	before.finish(nil)
+	for name, v := range map[string]any{"run": before, "report": NewReport("cmd", before)} {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := NewOptions()
+		if o.Have, err = ReadRuns(raw); err != nil {
+			t.Fatal(name, err)
+		}
+		report, err := execute(t.Context(), "cmd", list, o, nil)
+		if err != nil || len(report.Runs) != 1 || report.Runs[0].Figures["x"] != 7 || len(report.Runs[0].Notes) != 1 || !report.OK {
+			t.Errorf("%s: %v, %+v", name, err, report)
+		}
+	}
+	elsewhere, unknown := *before, *before
+	elsewhere.Machine.CPU, unknown.Scenario = "another", "test-unknown"
+	for _, bad := range []Result{elsewhere, unknown} {
+		o := NewOptions()
+		o.Have = []*Result{&bad}
+		if _, err := execute(t.Context(), "cmd", list, o, nil); err == nil || !strings.HasPrefix(err.Error(), "with") {
+			t.Error(err)
+		}
+	}
+	for _, bad := range []string{"", "{}", "[]", `{"runs":[]}`, `{"scenario":3}`} {
+		if runs, err := ReadRuns([]byte(bad)); err == nil {
+			t.Errorf("%s: %v", bad, runs)
+		}
 	}
 }
 

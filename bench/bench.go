@@ -66,6 +66,10 @@ type Options struct {
 	Time time.Duration
 	// Nodes of a crowd on several nodes. 0 means 6, or 2 in a quick run.
 	Nodes int
+	// Profile is a folder in which scenario profile leaves its CPU profiles, in pprof's format; "" keeps none.
+	Profile string
+	// Have are runs that were made before on this machine, e.g. a long soak. ExecuteAll takes them in the place of its own.
+	Have []*Result
 	// Progress receives the progress bar; nil means no bar.
 	Progress io.Writer
 	// Log receives the standard error of child processes; nil drops it.

@@ -48,30 +48,41 @@ func runChain(ctx context.Context, r *Run) error {
 	return onThread(func() error { return runEvents(ctx, r, listeners) })
 }
 
-// chainTurns measures chains, paced and flat out in turns.
-func chainTurns(ctx context.Context, r *Run) error {
+// openChains starts a server and the service of its chains.
+func openChains(ctx context.Context, r *Run, cl *closers) (*node, *chainLoad, error) {
 	service, err := newChainService()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer service.close()
+	cl.add(service.close)
 	dir, err := os.MkdirTemp("", "gosper-bench-")
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer os.RemoveAll(dir)
+	cl.add(func() { os.RemoveAll(dir) })
 	table := fmt.Sprintf(`{"services":{%q:{"private":true,"concurrency":%d}}}`, service.url, chainWorkers)
 	if err := os.WriteFile(filepath.Join(dir, "services.json"), []byte(table), 0o600); err != nil {
-		return err
+		return nil, nil, err
 	}
 	s, err := startServer(ctx, r, "--config-dir", dir)
 	if err != nil {
+		return nil, nil, err
+	}
+	cl.add(s.stop)
+	load := newChainLoad(s.internal, service)
+	cl.add(load.close)
+	return s, load, nil
+}
+
+// chainTurns measures chains, paced and flat out in turns.
+func chainTurns(ctx context.Context, r *Run) error {
+	var cl closers
+	defer cl.close()
+	s, load, err := openChains(ctx, r, &cl)
+	if err != nil {
 		return err
 	}
-	defer s.stop()
 	r.Setting("chain_durability", "fsync with group commit: at submission, after each step, and for the completion message")
-	load := newChainLoad(s.internal, service)
-	defer load.close()
 	series := map[string][]float64{}
 	note := func(mode string, m chainMeasure) {
 		series[mode+"_per_s"] = append(series[mode+"_per_s"], float64(m.completed)/m.seconds)
@@ -89,7 +100,7 @@ func chainTurns(ctx context.Context, r *Run) error {
 		} {
 			r.Step((float64(turn)+float64(i)/2)/float64(r.Repeat), "turn %d of %d, %s", turn+1, r.Repeat, mode.name)
 			m, err := mode.run()
-			r.Balance(m.sent, m.completed, m.sent-min(m.sent, m.completed), service.doubled())
+			r.Balance(m.sent, m.completed, m.sent-min(m.sent, m.completed), load.service.doubled())
 			if err != nil {
 				return fmt.Errorf("%s: %w", mode.name, err)
 			}

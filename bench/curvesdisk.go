@@ -83,7 +83,7 @@ func (c *climber) count(q broker.Queue, put int) error {
 	if err != nil {
 		return err
 	}
-	held := uint64(stats.Ready)
+	held := stats.Ready
 	c.r.Balance(uint64(put), held, uint64(put)-min(held, uint64(put)), held-min(held, uint64(put)))
 	return nil
 }

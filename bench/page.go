@@ -26,8 +26,10 @@ func WriteReport(w io.Writer, r *Report) error {
 	p := &page{w: w}
 	p.head(r)
 	p.peers(r)
+	p.limits(r)
 	p.pictures(r)
 	p.curves(r)
+	p.profiles(r)
 	p.latencies(r)
 	p.f("<h2>All figures</h2>\n")
 	for _, run := range r.Runs {

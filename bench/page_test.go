@@ -25,15 +25,17 @@ func TestReportPage(t *testing.T) {
 	hostile.Notes, hostile.Figures["<b>_p99_us"], hostile.Settings["s"] = []string{"</body>"}, 3, "<i>"
 	hostile.Plots = []Plot{{Title: `"><u>`, X: "<x>", Lines: []Line{{Name: "<n>", Points: []Point{{1, math.Inf(1)}, {2, 3}}}, {Name: "empty"}}}}
 	hostile.Curves = []Curve{{Title: "<c>", Points: []Point{{1, 1}}}, {Title: "none"}}
+	hot := newResult("profile")
+	hot.Profiles = []Profile{{hotPath: hotPath{Path: "<path>", Work: "<work>", Unit: "<unit>"}, Functions: []HotFunction{{Name: "f[<t>]"}}, Calls: map[string]float64{"<call>": 1}}, {}}
 	hostile.Peers["<p>"] = &Peer{Version: "<v>", Figures: map[string]float64{}}
 	hostile.Plots[0].Lines[0].Points[0].Y = 0 // JSON has no infinity
-	for name, report := range map[string]*Report{"kept": &kept, "hostile": NewReport("<cmd>", hostile), "empty": NewReport("x")} {
+	for name, report := range map[string]*Report{"kept": &kept, "hostile": NewReport("<cmd>", hostile, hot), "empty": NewReport("x")} {
 		var page bytes.Buffer
 		if err := WriteReport(&page, report); err != nil {
 			t.Fatal(name, err)
 		}
 		text := page.String()
-		for _, wrong := range []string{"<script", "<b>_", "</body></p>", "<i>", "<u>", "<x>", "<n>", "<c>", "<v>", "<cmd>", "NaN", "Inf", "%!"} {
+		for _, wrong := range []string{"<script", "<b>_", "</body></p>", "<i>", "<u>", "<x>", "<n>", "<c>", "<v>", "<cmd>", "<path>", "<work>", "<unit>", "<t>", "<call>", "NaN", "Inf", "%!"} {
 			if strings.Contains(text, wrong) {
 				t.Errorf("%s: the page has %q", name, wrong)
 			}
@@ -41,6 +43,30 @@ func TestReportPage(t *testing.T) {
 		if other := regexp.MustCompile(`(src|href)="[^"]{7,}|url\(|@import|https?://`).FindString(text); other != "" {
 			t.Errorf("%s: the page needs %q", name, other)
 		}
+	}
+}
+
+// Goal: the page shows where the time goes beside what is the least, and figures beside what the machine allows; what was not
+// measured is left out. Method: a report of two runs.
+func TestReportBounds(t *testing.T) {
+	queue, hot := newResult("queue"), newResult("profile")
+	queue.Ratios["put1_vs_fsync"], queue.Ratios["floor1_vs_fsync"] = 2.6, 1.9
+	hot.Profiles = []Profile{
+		{hotPath: hotPaths[0], CPU: 3.25, Floor: 2.5, Kernel: 0.8, Functions: []HotFunction{{"a.f", 0.4, 0.5, false}, {"b.g", 0.3, 0.3, true}}, Calls: map[string]float64{"read": 1, "write": 1.5}},
+		{hotPath: hotPaths[2]},
+	}
+	var page bytes.Buffer
+	if err := WriteReport(&page, NewReport("cmd", queue, hot)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"What the machine allows", "<td class=\"n\">1.2<td class=\"n\">2.6<td class=\"n\">1.9<", "Where the time goes", "3.250 µs", "80 %",
+		"1 read, 1 write a message at least; counted: 1.50 write, 1.00 read", "1 write a delivery at least; not counted here", "kernel, for b.g", ">a.f<"} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page has no %q", want)
+		}
+	}
+	if strings.Contains(page.String(), "256 producers") {
+		t.Error("the page has a bound that was not measured")
 	}
 }
 

@@ -24,24 +24,25 @@ func cpuTime(pid int) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	return parseStat(string(b))
+	user, kernel, err := parseStat(string(b))
+	return user + kernel, err
 }
 
-// parseStat returns utime+stime of a /proc/PID/stat line. The second field is the program's name in parentheses and
+// parseStat returns utime and stime of a /proc/PID/stat line. The second field is the program's name in parentheses and
 // may hold blanks and parentheses itself, so fields are counted from the last one.
-func parseStat(stat string) (time.Duration, error) {
+func parseStat(stat string) (user, kernel time.Duration, err error) {
 	i := strings.LastIndexByte(stat, ')')
 	fields := strings.Fields(stat[i+1:])
 	const utime, stime = 11, 12 // fields 14 and 15 of the line, counted from the third
 	if i < 0 || len(fields) <= stime {
-		return 0, fmt.Errorf("unexpected stat line %q", stat)
+		return 0, 0, fmt.Errorf("unexpected stat line %q", stat)
 	}
 	u, err1 := strconv.ParseInt(fields[utime], 10, 64)
 	s, err2 := strconv.ParseInt(fields[stime], 10, 64)
 	if err1 != nil || err2 != nil {
-		return 0, fmt.Errorf("unexpected stat line %q", stat)
+		return 0, 0, fmt.Errorf("unexpected stat line %q", stat)
 	}
-	return time.Duration(u+s) * clockTick, nil
+	return time.Duration(u) * clockTick, time.Duration(s) * clockTick, nil
 }
 
 // processClock reads the kernel's CPU clock of another process (what clock_getcpuclockid(3) names): all its threads,

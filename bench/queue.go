@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -40,7 +41,8 @@ type queueBench struct {
 
 	put64, put1, put256, cycle, floor, peerPut, peerCycle *queueLoad
 	series                                                map[string][]float64
-	acknowledged                                          uint64 // puts of the node
+	exchange                                              float64 // µs that all cores need for the writes and reads of a put
+	acknowledged                                          uint64  // puts of the node
 }
 
 func runQueue(ctx context.Context, r *Run) error {
@@ -52,6 +54,9 @@ func runQueue(ctx context.Context, r *Run) error {
 	r.Setting("generator_threads", 1)
 	r.Setting("paced_per_s", queuePace)
 	r.Setting("floor1", "a bare server: one thread reads, writes a file with fsync, answers")
+	if err := b.limits(); err != nil {
+		return err
+	}
 	var cl closers
 	defer cl.close()
 	err := onThread(func() error {
@@ -72,6 +77,17 @@ func runQueue(ctx context.Context, r *Run) error {
 	}
 	r.Step(0.95, "ageing")
 	return b.age(ctx)
+}
+
+// limits measures what no server on this machine can do better: a put is written and read at both ends.
+func (b *queueBench) limits() error {
+	write, read, err := loopbackCost(queueCrowd, queueBody, 50)
+	if err != nil {
+		return err
+	}
+	b.exchange = 2 * (write + read) / float64(runtime.NumCPU())
+	b.r.Figure("put64_ceiling_per_s", 1e6/b.exchange)
+	return nil
 }
 
 // open starts the servers and connects to them.
@@ -187,6 +203,7 @@ func (b *queueBench) turn(ctx context.Context) error {
 		return err
 	}
 	b.add("put256_p99_vs_fsync", crowd.lat.quantile(0.99)/disk)
+	b.add("put256_floor_vs_fsync", queueCrowd*b.exchange/disk)
 	paced, err := b.put256.paced(ctx, slice/2, queuePace)
 	if err != nil {
 		return fmt.Errorf("put256_paced: %w", err)

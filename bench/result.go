@@ -26,6 +26,7 @@ type Result struct {
 	Spread   map[string][2]float64 `json:"spread"` // least and greatest of the repeats, for figures and ratios that have any
 	Curves   []Curve               `json:"curves,omitempty"`
 	Plots    []Plot                `json:"plots,omitempty"`
+	Profiles []Profile             `json:"profiles,omitempty"`
 	Notes    []string              `json:"notes"`
 	Seconds  float64               `json:"seconds"` // the whole run took
 	Sent     uint64                `json:"sent"`

@@ -34,6 +34,7 @@ func WriteTable(w io.Writer, r *Result) {
 		}
 	}
 	t.Flush()
+	writeProfiles(w, r.Profiles)
 	fmt.Fprintf(w, "\nsent %d  received %d  missing %d  doubled %d  %s\n", r.Sent, r.Received, r.Missing, r.Doubled, verdict(r))
 	for _, n := range r.Notes {
 		fmt.Fprintln(w, "note:", n)

@@ -20,7 +20,8 @@ func benchCommand() command {
 		example: "gosper bench all --quick --report report.html\n" +
 			"gosper bench echo --against gnet\n" +
 			"gosper bench fanout --against nats --duration 20s --json > fanout.json\n" +
-			"gosper bench soak --time 1h\n" +
+			"gosper bench soak --time 1h --json > soak.json\n" +
+			"gosper bench all --with soak.json --report report.html\n" +
 			"gosper bench page report.json --report report.html",
 		run: runBench,
 	}
@@ -38,6 +39,7 @@ type benchRequest struct {
 	words  []string
 	json   bool
 	report string
+	with   []string // files of Have
 }
 
 // runBench runs one scenario or all. It fails when a message is missing or came twice; an interrupt ends it early and
@@ -73,6 +75,8 @@ func (q *benchRequest) parse(args []string, std stdio) (code int, done bool) {
 	flags.IntVar(&q.Repeat, "repeat", q.Repeat, "how often each side is measured, in turns")
 	flags.DurationVar(&q.Time, "time", q.Time, "how long a soak lasts")
 	flags.IntVar(&q.Nodes, "nodes", 0, "nodes of the crowd of the cluster scenario; 0 is 6, or 2 in a short run")
+	flags.StringVar(&q.Profile, "profile", "", "folder for the CPU profiles that scenario profile takes, as go tool pprof reads them")
+	flags.Func("with", "JSON of a run that was made before, which all takes in the place of one of its own; may be given again", q.have)
 	flags.BoolVar(&q.Quick, "quick", false, "a short run with fewer connections: a check, not a measurement")
 	flags.BoolVar(&q.json, "json", false, "print one JSON object")
 	flags.StringVar(&q.report, "report", "", "write a page with the results to this file, and the JSON beside it")
@@ -90,6 +94,21 @@ func (q *benchRequest) parse(args []string, std stdio) (code int, done bool) {
 		q.Log = std.err
 	}
 	return code, done
+}
+
+// have takes the runs in a file.
+func (q *benchRequest) have(file string) error {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	runs, err := bench.ReadRuns(raw)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	q.Have = append(q.Have, runs...)
+	q.with = append(q.with, filepath.Base(file))
+	return nil
 }
 
 // one runs one scenario.
@@ -159,6 +178,9 @@ func (q *benchRequest) command() string {
 	}
 	if q.Quick {
 		words = append(words, "--quick")
+	}
+	for _, file := range q.with {
+		words = append(words, "--with "+file)
 	}
 	return strings.Join(words, " ")
 }
