@@ -130,3 +130,13 @@ func Quotes(r *Report) string {
 	}
 	return b.String()
 }
+
+// Figure returns a figure of a report as prose has it, by the scenario, its peer ("" for the first run) and the name of the
+// figure, which may begin with ratio: or setting: as in quotes; false when the report does not have it.
+func Figure(r *Report, scenario, against, name string) (text string, ok bool) {
+	run := r.Run(scenario, against)
+	if run == nil || !run.OK {
+		return "", false
+	}
+	return fill("{"+name+"}", run)
+}
