@@ -18,13 +18,15 @@ import (
 type mill struct {
 	t     *testing.T
 	nodes []*Queue
-	sick  int // the node that a fault hits: what it is told may be late
-	stop  atomic.Bool
+	sick  int         // the node that a fault hits: what it is told may be late
+	stop  atomic.Bool // nobody puts any more
+	idle  atomic.Bool // nobody reserves any more
 	work  sync.WaitGroup
 
 	mu      sync.Mutex
 	put     map[uint64]string // jobs whose put was answered
 	ids     map[string]uint64 // job by body: put or seen
+	seen    map[uint64]bool   // jobs that were reserved
 	deleted map[uint64]bool   // jobs whose delete was answered
 	puts    [3]int            // answered at each node
 }
@@ -32,7 +34,7 @@ type mill struct {
 const millTube = "mill"
 
 func newMill(t *testing.T, nodes []*Queue) *mill {
-	m := &mill{t: t, nodes: nodes, put: make(map[uint64]string), ids: make(map[string]uint64), deleted: make(map[uint64]bool)}
+	m := &mill{t: t, nodes: nodes, put: make(map[uint64]string), ids: make(map[string]uint64), seen: make(map[uint64]bool), deleted: make(map[uint64]bool)}
 	for i, q := range nodes {
 		m.work.Go(func() { m.produce(i, q) })
 		m.work.Go(func() { m.consume(i, q) })
@@ -74,7 +76,7 @@ func (m *mill) known(body string, id uint64) {
 
 func (m *mill) consume(i int, q *Queue) {
 	v := brokertest.Verbs{T: m.t, Q: q}
-	for !m.done() {
+	for !m.idle.Load() {
 		j, err := v.ReserveWait(1, 100*time.Millisecond, millTube)
 		switch {
 		case errors.Is(err, broker.ErrClosed):
@@ -84,6 +86,7 @@ func (m *mill) consume(i int, q *Queue) {
 		}
 		m.known(string(j.Body), j.ID)
 		m.mu.Lock()
+		m.seen[j.ID] = true
 		if m.deleted[j.ID] && i != m.sick {
 			m.t.Errorf("job %d came back", j.ID)
 		}
@@ -99,19 +102,22 @@ func (m *mill) consume(i int, q *Queue) {
 	}
 }
 
-// done reports whether everything that was put has been deleted, once nobody puts any more.
-func (m *mill) done() bool {
-	if !m.stop.Load() {
-		return false
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for id := range m.put {
-		if !m.deleted[id] {
-			return false
+// finish ends the work when all jobs whose put was answered have been reserved.
+func (m *mill) finish() {
+	m.t.Helper()
+	m.stop.Store(true)
+	defer m.work.Wait()
+	defer m.idle.Store(true)
+	eventually(m.t, "all jobs whose put was answered were reserved", func() bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		for id := range m.put {
+			if !m.seen[id] {
+				return false
+			}
 		}
-	}
-	return true
+		return true
+	})
 }
 
 func (m *mill) count(i int) int {
@@ -166,8 +172,7 @@ func TestQueueFailover(t *testing.T) {
 				}
 			}
 			eventually(t, "all timers have fired", func() bool { return nodes[1].schedule.Pending() == 0 })
-			m.stop.Store(true)
-			m.work.Wait()
+			m.finish()
 			m.check(timers)
 		})
 	}
@@ -308,7 +313,6 @@ func TestQueueServerLost(t *testing.T) {
 	before := [3]int{m.count(0), m.count(1), m.count(2)}
 	eventually(t, "all nodes put again", all(before))
 	t.Logf("all nodes went on after %s", time.Since(begin))
-	m.stop.Store(true)
-	m.work.Wait()
+	m.finish()
 	m.check(0)
 }
