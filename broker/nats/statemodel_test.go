@@ -52,7 +52,7 @@ func TestStoreModel(t *testing.T) {
 	model := memory.NewStore()
 	keys := []string{"a", "a/b", "a/c", "a0", "b", "é", "x.*.>", "100% ."}
 	large := bytes.Repeat([]byte("0123456789"), 70_000)
-	for step := range 500 {
+	for step := range 300 {
 		real := nodes[step%2].Store()
 		if r.IntN(3) == 0 {
 			prefix, after, limit := pick(r, "", "a", "a/", "c"), pick(r, "", "a", "a/b", "a/bb", "z"), r.IntN(8)
@@ -125,9 +125,9 @@ func TestLogModel(t *testing.T) {
 	url := start(t, t.TempDir(), -1).ClientURL()
 	nodes := []*State{stateAt(t, url), stateAt(t, url)}
 	model := memory.NewLog()
-	for step := range 450 {
+	for step := range 300 {
 		real := nodes[r.IntN(2)].Log()
-		name, token := pick(r, "a", "b", "a.b"), uint64(r.IntN(3)+step/100)
+		name, token := pick(r, "a", "b", "a.b"), uint64(r.IntN(3)+step/70)
 		next, errA := model.Next(ctx, name)
 		there, errB := real.Next(ctx, name)
 		sameError(t, errA, errB)
@@ -162,7 +162,7 @@ func TestLogModel(t *testing.T) {
 			if atA != atB || !bytes.Equal(dataA, dataB) {
 				t.Fatalf("snapshot at %d, in memory at %d", atB, atA)
 			}
-		case step%150 == 0:
+		case step%100 == 0:
 			sameError(t, model.Drop(ctx, name), real.Drop(ctx, name))
 		default:
 			limit := pick(r, 1, 3, 1000)

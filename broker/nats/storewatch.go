@@ -95,7 +95,7 @@ func (t *teller) tell(names []string, changes []news) {
 		if changes[i].gone || changes[i].seq <= t.told[key] {
 			continue
 		}
-		reads.Go(func() { records[i] = t.read(key) })
+		reads.Go(func() { records[i] = t.read(key, changes[i].seq) })
 	}
 	reads.Wait()
 	for i, r := range records {
@@ -120,19 +120,25 @@ func (t *teller) fresh(r broker.Record, c news) bool {
 	return c.gone || r.Revision > 0 // else it is deleted again, and the next change says so
 }
 
-// read reads a record; while the servers are away it tries again. A record that is not there has revision 0.
-func (t *teller) read(key string) broker.Record {
-	for {
+// read reads a record that was changed at seq; while the servers are away it tries again. A record that is gone has
+// revision 0. The leader may be behind the replica that the index follows, so an older record, or none, is no answer
+// before the leader has seq.
+func (t *teller) read(key string, seq uint64) broker.Record {
+	for there := false; ; {
 		r, err := t.store.get(t.store.life, key)
 		switch {
-		case err == nil:
-			return r
-		case errors.Is(err, broker.ErrNotFound), t.store.life.Err() != nil:
+		case t.store.life.Err() != nil, errors.Is(err, broker.ErrNotFound) && there:
 			return broker.Record{Key: key}
+		case err == nil && r.Revision >= seq:
+			return r
+		}
+		last, err := t.store.vault.lastSeq(t.store.life)
+		if there = err == nil && last >= seq; there {
+			continue
 		}
 		select {
 		case <-t.store.life.Done():
-		case <-time.After(retryAfter):
+		case <-time.After(behindWait):
 		}
 	}
 }

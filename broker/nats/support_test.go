@@ -17,6 +17,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if serveProcess() {
+		return
+	}
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*fileStore).flushLoop"),
 		// gnet starts these two for the life of the process.
