@@ -16,12 +16,13 @@ type links struct {
 	mu      sync.RWMutex
 	up      map[string]*link
 	dialing map[string]bool
+	failing map[string]bool   // nodes that could not be reached the last time
 	meeting map[net.Conn]bool // of nobody knows whom yet
 	closed  bool
 }
 
 func newLinks(c *Cluster) *links {
-	return &links{cluster: c, up: map[string]*link{}, dialing: map[string]bool{}, meeting: map[net.Conn]bool{}}
+	return &links{cluster: c, up: map[string]*link{}, dialing: map[string]bool{}, failing: map[string]bool{}, meeting: map[net.Conn]bool{}}
 }
 
 // get returns the link to a node, nil without one.
@@ -139,13 +140,29 @@ func (ls *links) reach(node, addr string) {
 			_ = conn.Close()
 		}
 	}
-	if err != nil && c.ctx.Err() == nil {
-		linkFailures.Inc()
-		c.options.Log.Warn("a node could not be reached", "node", node, "addr", addr, "err", err)
-	}
+	ls.reached(node, addr, err)
 	select {
 	case <-c.ctx.Done():
 	case <-time.After(rand.N(c.options.Beat)):
+	}
+}
+
+// reached notes whether a node was reached, and reports the first of several failures.
+func (ls *links) reached(node, addr string, err error) {
+	if ls.cluster.ctx.Err() != nil {
+		return
+	}
+	ls.mu.Lock()
+	first := err != nil && !ls.failing[node]
+	if err != nil {
+		ls.failing[node] = true
+		linkFailures.Inc()
+	} else {
+		delete(ls.failing, node)
+	}
+	ls.mu.Unlock()
+	if first {
+		ls.cluster.options.Log.Warn("a node could not be reached", "node", node, "addr", addr, "err", err)
 	}
 }
 

@@ -146,6 +146,36 @@ func upgradeBuilding(t *Tools, c *Call, in *upgradeIn) (buildingOut, error) {
 	l := s.lock(empire)
 	l.Lock()
 	defer l.Unlock()
+	for range turnTries {
+		turn, err := t.buildingTurn(c.Context, empire)
+		if err != nil {
+			return buildingOut{}, err
+		}
+		out, err := t.beginBuilding(c, empire, in, turn)
+		if !beaten(err) {
+			return out, err
+		}
+	}
+	return buildingOut{}, faultBusy
+}
+
+// turnTries is how often the beginning of a construction is tried when another node begins one for the same empire.
+const turnTries = 4
+
+// buildingTurn returns the write that all beginnings of one empire have in common, so that of two at the same time, on whatever nodes,
+// one fails and sees the other when it tries again.
+func (t *Tools) buildingTurn(ctx context.Context, empire string) (broker.Op, error) {
+	key := "builds/" + empire
+	r, err := t.store.Get(ctx, key)
+	if err != nil && !errors.Is(err, broker.ErrNotFound) {
+		return broker.Op{}, err
+	}
+	return broker.OpUpdate(key, nil, r.Revision), nil // revision 0: must not exist
+}
+
+// beginBuilding is one try of upgradeBuilding.
+func (t *Tools) beginBuilding(c *Call, empire string, in *upgradeIn, turn broker.Op) (buildingOut, error) {
+	s := t.buildings
 	b, err := t.buildingFor(c.Context, empire, in)
 	if err != nil {
 		return buildingOut{}, err
@@ -166,7 +196,7 @@ func upgradeBuilding(t *Tools, c *Call, in *upgradeIn) (buildingOut, error) {
 	}
 	step := &levels[b.Level]
 	b.Target, b.Takes, b.Due = b.Level+1, step.duration().Milliseconds(), begin.Add(step.duration())
-	if err := t.saveBuilding(c.Context, b); err != nil {
+	if err := t.saveBuilding(c.Context, b, turn); err != nil {
 		return buildingOut{}, err
 	}
 	if err := s.set(c.Context, b); err != nil {
@@ -350,12 +380,12 @@ func (t *Tools) allBuildings(ctx context.Context, empire string) (all []*buildin
 	return all, nil
 }
 
-func (t *Tools) saveBuilding(ctx context.Context, b *building) error {
+func (t *Tools) saveBuilding(ctx context.Context, b *building, more ...broker.Op) error {
 	value, err := json.Marshal(b)
 	if err != nil {
 		return err
 	}
-	revisions, err := t.store.Commit(ctx, broker.OpUpdate(b.key(), value, b.revision))
+	revisions, err := t.store.Commit(ctx, append([]broker.Op{broker.OpUpdate(b.key(), value, b.revision)}, more...)...)
 	if err == nil {
 		b.revision = revisions[0]
 	}

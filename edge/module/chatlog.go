@@ -331,10 +331,11 @@ func (l *ChatLog) write(b *batch) {
 	l.options.Log.Append(chatLogName, l.token, [][]byte{b.data}, func(_ uint64, err error) { done <- err })
 	if err := <-done; err != nil {
 		l.lost.Add(lost)
-		l.leaveOut(b.lines)
 		if errors.Is(err, broker.ErrFenced) {
-			l.writes = false // another node writes it now
+			l.writes = false // another node writes it now, with these lines
+			return
 		}
+		l.leaveOut(b.lines)
 		if !l.failing && !errors.Is(err, broker.ErrClosed) {
 			l.options.Slog.Warn("the chat log is not written; lines are left out until it can be", "error", err)
 		}

@@ -201,7 +201,11 @@ func (t *Tools) elsewhere(c *Call, id game.ID, again bool, b bound, undo func())
 				end(nil)
 				return
 			}
-			if !t.later(func(context.Context) { end(b.behind()) }) {
+			ok := t.later(func(ctx context.Context) {
+				c.Context = ctx // the one before has ended with the worker that the call began on
+				end(b.behind())
+			})
+			if !ok {
 				end(broker.ErrBusy)
 			}
 		})

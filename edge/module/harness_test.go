@@ -25,6 +25,7 @@ type rig struct {
 	reg   *memory.Registry
 	bus   broker.Bus
 	games *game.Host
+	watch func(game.ID, game.Stream) (game.Stream, error) // nil: that of games
 	post  *post.Office
 
 	mu  sync.Mutex
@@ -169,11 +170,17 @@ func (p *peer) Subscribe(ctx context.Context, subject string, since broker.Posit
 
 // Watch and Unwatch note the streams of the peer, which have to be streams of a game.
 func (p *peer) Watch(id game.ID, s game.Stream) error {
-	name, err := p.rig.games.Watch(id, s)
-	if err != nil {
-		return err
+	if watch := p.rig.watch; watch != nil {
+		if _, err := watch(id, s); err != nil {
+			return err
+		}
+	} else {
+		name, err := p.rig.games.Watch(id, s)
+		if err != nil {
+			return err
+		}
+		p.rig.games.Unwatch(id, name)
 	}
-	p.rig.games.Unwatch(id, name)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.watches[watchName{id, s.Grid}] = s

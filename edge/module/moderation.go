@@ -224,11 +224,15 @@ func (t *Tools) startModeration(ctx context.Context) error {
 
 // noticeSanction applies a record as it was read or as the store told of it.
 func (t *Tools) noticeSanction(r broker.Record) {
-	s, ok := readSanction(r)
-	if !ok {
+	if kind, _, _ := strings.Cut(strings.TrimPrefix(r.Key, sanctionPrefix), "/"); r.Revision == 0 {
+		if list := t.moderation.kind(SanctionKind(kind)); list != nil {
+			list.forget(r.Key, t.now()) // another node has made room
+		}
 		return
 	}
-	t.applySanction(s)
+	if s, ok := readSanction(r); ok {
+		t.applySanction(s)
+	}
 }
 
 // applySanction makes a sanction hold on this node. A ban ends the connections of its account.
