@@ -26,7 +26,7 @@ func (g *Gateway) client(private bool) *http.Client {
 			DialContext:            g.o.dialer(private).DialContext,
 			TLSClientConfig:        g.o.TLS.Clone(),
 			TLSHandshakeTimeout:    g.o.DialTimeout,
-			MaxIdleConnsPerHost:    g.o.Concurrency,
+			MaxIdleConnsPerHost:    maxConcurrency, // a service has no more than the calls that it allows at a time
 			IdleConnTimeout:        g.o.Idle,
 			MaxResponseHeaderBytes: 64 << 10,
 			ForceAttemptHTTP2:      true,

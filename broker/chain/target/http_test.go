@@ -412,6 +412,43 @@ func TestConcurrency(t *testing.T) {
 	}
 }
 
+// Goal: connections to a service are used again, however many calls it allows at a time. Method: rounds of calls that the
+// service holds until all of a round are there; it counts the addresses that they come from.
+func TestConnectionsAreKept(t *testing.T) {
+	const calls, rounds = 64, 3 // more calls than the default of Concurrency
+	var mu sync.Mutex
+	from := map[string]bool{}
+	begun, leave := make(chan bool, calls), make(chan bool)
+	s := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		from[r.RemoteAddr] = true
+		mu.Unlock()
+		begun <- true
+		<-leave
+	})
+	g, _ := gateway(t, Options{}, private(s.URL, `,"concurrency":64`))
+	for range rounds {
+		var round sync.WaitGroup
+		for range calls {
+			round.Go(func() {
+				if out := g.Do(t.Context(), post(s.URL, "/")); !out.Response.OK {
+					t.Errorf("%+v", out)
+				}
+			})
+		}
+		for range calls {
+			<-begun
+		}
+		for range calls {
+			leave <- true
+		}
+		round.Wait()
+	}
+	if len(from) != calls {
+		t.Errorf("%d calls at a time came over %d connections", calls, len(from))
+	}
+}
+
 // Goal: a service that is dead is left alone, found again by one call, and not condemned by calls that a client cuts short.
 // Method: a service that can be switched off, on a clock of the test.
 func TestBreaker(t *testing.T) {
