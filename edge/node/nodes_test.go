@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +20,7 @@ import (
 
 	"gosper/broker/chain"
 	"gosper/broker/redis/redistest"
+	"gosper/protocol"
 )
 
 // site is what the nodes of one site share.
@@ -105,6 +108,18 @@ func TestNodesShareWhatLasts(t *testing.T) {
 	}
 	phone.gather(`"change":"created"`)
 
+	if _, err := http.PostForm("http://"+a.internal+"/admin/moderation/mute", url.Values{"uid": {account}, "for": {"1h"}}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); ; <-time.After(10 * time.Millisecond) {
+		annB.send(string(protocol.AppendMaskedFrame(nil, protocol.OpText, [4]byte{}, []byte(`{"route":"/chat/public","msgId":9,"content":{"text":"la"}}`))))
+		if e := annB.await("/chat/public"); e.MsgID != (protocol.MsgID{}) && e.Status == protocol.StatusRefused {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("a mute that one node was told of does not hold at the other")
+		}
+	}
 	jobsMeet(t, ports[0], ports[1])
 }
 
@@ -190,5 +205,76 @@ func TestChainOutlivesNode(t *testing.T) {
 	}
 	if status.State != chain.Completed || status.Items[2].Response.Data != "step 2" {
 		t.Errorf("the chain has ended %s: %+v", status.State, status.Items)
+	}
+}
+
+// Goal: while the store is away a node stays up and says why it is not ready; it goes on when the store is back. One with another secret
+// does not start. Method: stop the NATS server and start it again with its folder; a second node with a secret of its own.
+func TestStoreAway(t *testing.T) {
+	s := newSite(t)
+	dir := t.TempDir()
+	server := natsServer(t, dir, -1)
+	port := server.Addr().(*net.TCPAddr).Port
+	where := server.ClientURL()
+	s.env = append(s.env, "GOSPER_STORE="+where)
+	p := s.node()
+	page, _, _ := p.enter("Ann")
+	if metrics := p.get("/metrics"); !strings.Contains(metrics, `engine="nats",promise="JetStream`) {
+		t.Error("the metrics do not tell where what lasts is")
+	}
+	stopNATS(server)
+	p.ready(http.StatusServiceUnavailable)
+	if why := p.get("/readyz"); !strings.Contains(why, "store: ") {
+		t.Errorf("not ready because of %s", why)
+	}
+	page.call("/user/clientCode", `{}`, nil)
+	natsServer(t, dir, port)
+	p.ready(http.StatusOK)
+	p.enter("Ben")
+
+	o := quietOptions(t.TempDir())
+	o.Bus, o.Store, o.Post.Dir = where, where, t.TempDir()
+	o.Secret = "a secret that nobody else has"
+	if n, err := Start(t.Context(), o, nil); err == nil {
+		n.Close()
+		t.Error("a node with another secret has started")
+	} else if !strings.Contains(err.Error(), "secret: ") {
+		t.Error("a node with another secret:", err)
+	}
+}
+
+// Goal: several nodes of a machine open the same ports of clients. Method: two nodes with --reuse-port, a third one without; clients come
+// until each node has some.
+func TestReusePort(t *testing.T) {
+	o := quietOptions(t.TempDir())
+	o.LineAddr, o.HTTPAddr, o.ReusePort = freeAddr(t), freeAddr(t), true
+	var nodes []*Node
+	for range 2 {
+		o.Data = t.TempDir()
+		n, _ := startNode(t, o)
+		nodes = append(nodes, n)
+	}
+	o.Data, o.ReusePort = t.TempDir(), false
+	if n, err := Start(t.Context(), o, nil); err == nil {
+		n.Close()
+		t.Error("a node that does not share its ports has opened them")
+	}
+	seen := make(map[string]bool)
+	for deadline := time.Now().Add(patience); len(seen) < len(nodes); {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of %d nodes get clients", len(seen), len(nodes))
+		}
+		c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		response, err := c.Get("http://" + o.HTTPAddr + "/healthz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		dial(t, o.LineAddr)
+		for i, n := range nodes {
+			if n.engine.Sessions() > 0 {
+				seen[fmt.Sprint(i)] = true
+			}
+		}
 	}
 }
