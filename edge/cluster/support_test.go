@@ -49,8 +49,14 @@ type shore struct {
 }
 
 func newShore(t *testing.T) *shore {
-	s := &shore{t: t, log: memory.NewLog(), store: memory.NewStore(), lease: 1500 * time.Millisecond, key: bytes.Repeat([]byte("k"), MinKey)}
+	s := &shore{t: t, log: memory.NewLog(), store: memory.NewStore(), lease: 15 * time.Second, key: bytes.Repeat([]byte("k"), MinKey)}
 	t.Cleanup(func() { s.store.Close() })
+	return s
+}
+
+// hasty makes nodes judge soon: for tests in which one is taken for dead.
+func (s *shore) hasty() *shore {
+	s.lease = 3 * time.Second
 	return s
 }
 
@@ -188,7 +194,7 @@ func (s *shore) node(name string, change ...func(*Options)) *node {
 	s.t.Helper()
 	n := &node{t: s.t, name: name, fault: &fault{}}
 	store := farStore{s.store, n.fault}
-	o := Options{Node: name, Key: s.key, Store: store, Lease: s.lease, Log: testLog(name)}
+	o := Options{Node: name, Key: s.key, Store: store, Lease: s.lease, Beat: 200 * time.Millisecond, Log: testLog(name)}
 	for _, f := range change {
 		f(&o)
 	}
@@ -313,7 +319,11 @@ func (n *node) draw(id game.ID, x, y int32) (drawn, error) {
 		if a.err = err; err == nil {
 			a.err = json.Unmarshal(b, &a.out)
 		}
-		if a.err == nil && a.out.Err != "" {
+		switch {
+		case a.err != nil || a.out.Err == "":
+		case a.out.Err == game.ErrAway.Error():
+			a.err = game.ErrAway
+		default:
 			a.err = errors.New(a.out.Err)
 		}
 		got <- a
@@ -325,6 +335,20 @@ func (n *node) draw(id game.ID, x, y int32) (drawn, error) {
 		n.t.Fatal("no answer")
 		panic("")
 	}
+}
+
+// drawn draws until the store is not away, as it may seem to be on a machine that has much to do.
+func (n *node) drawn(id game.ID, x, y int32) (out drawn) {
+	n.t.Helper()
+	until(n.t, "an edit is taken", func() (ok bool) {
+		var err error
+		out, err = n.draw(id, x, y)
+		if err != nil && !errors.Is(err, game.ErrAway) && !errors.Is(err, game.ErrMoving) {
+			n.t.Fatal(err)
+		}
+		return err == nil
+	})
+	return out
 }
 
 // create makes a game at this node.
