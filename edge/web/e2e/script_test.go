@@ -41,7 +41,7 @@ type request struct {
 
 func newScript(t *testing.T) *script {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*patience) // of all links of the test
 	s := &script{t: t, links: make(chan *link)}
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServerFS(web.FS))
@@ -123,7 +123,9 @@ func (l *link) send(text string) {
 // expect reads the next request, which must have this route.
 func (l *link) expect(route string) request {
 	l.t.Helper()
-	_, data, err := l.conn.Read(l.ctx)
+	ctx, cancel := context.WithTimeout(l.ctx, patience)
+	defer cancel()
+	_, data, err := l.conn.Read(ctx)
 	if err != nil {
 		l.t.Fatalf("waiting for %s: %v", route, err)
 	}
