@@ -44,6 +44,7 @@ bench: ## load scenarios against a server of their own (ARGS='echo --json')
 bench-report: build ## all scenarios, beside all peers, into bench/report.html, bench/report.json and README's figures (half an hour; ARGS=--quick)
 	./gosper bench all --report bench/report.html $(ARGS)
 	$(GO) test -count=1 -run '^TestReadmeQuotes$$' ./bench -args -rewrite
+	$(GO) test -count=1 -run '^TestSizingQuotes$$' ./deploy -args -rewrite
 
 e2e: ## the page in Chromium against the built binary
 	$(GO) test -count=1 $(ARGS) ./edge/web/e2e

@@ -98,6 +98,12 @@ func (k *known) family(name string) (family, kind string) {
 	return name, k.types[name]
 }
 
+// has says whether samples of a family have a label.
+func (k *known) has(family, label string) bool {
+	_, ok := k.labels[family][label]
+	return ok
+}
+
 // check returns what is wrong with a query.
 func (k *known) check(text string) (wrong []string) {
 	text = strings.NewReplacer("$__rate_interval", "5m", "$__range", "1h").Replace(text)
@@ -120,7 +126,7 @@ func (k *known) check(text string) (wrong []string) {
 			all[name] = struct{}{}
 		}
 		for _, name := range s.labels {
-			if _, ok := k.labels[family][name]; !ok && !slices.Contains(fromScrape, name) {
+			if !k.has(family, name) && !slices.Contains(fromScrape, name) {
 				say("%s has no label %s", s.name, name)
 			}
 		}
@@ -135,6 +141,8 @@ func (k *known) check(text string) (wrong []string) {
 			say("%s: a range and %q do not go together", s.name, s.function)
 		case strings.HasSuffix(s.name, "_bucket") && kind == "histogram" && !slices.Contains(s.around, "histogram_quantile"):
 			say("%s: buckets without histogram_quantile", s.name)
+		case kind == "histogram" && strings.HasSuffix(s.name, "_bucket") && !k.has(family, "le"):
+			say("%s: a node does not tell buckets by le", s.name)
 		case slices.Contains(s.around, "histogram_quantile") && !strings.HasSuffix(s.name, "_bucket"):
 			say("%s: histogram_quantile needs its _bucket", s.name)
 		}
