@@ -22,6 +22,12 @@
 // any other failure, the requests are refused and the game goes on; should the entry be in the log after all, the next one,
 // which has the same number, makes it void (see entry). So what watchers see is always what a restart would show.
 //
+// # Several hosts
+//
+// Hosts that share a log and a store have a name each, and each game has one of them as its owner (owner.go). Adopt takes a game
+// over from a host that is dead or lets it go, Hand passes it on, and a host that was replaced without knowing can write nothing.
+// In a game of relaxed durability edits do not wait for the log (relaxed.go).
+//
 // # Who runs it
 //
 // A timing wheel puts games that are due, and everybody else puts games with something to do, into one queue, from which a
