@@ -28,7 +28,7 @@ func visit(t *testing.T, addr, request string) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(patience))
+	_ = c.SetDeadline(time.Now().Add(4 * patience))
 	if _, err := io.WriteString(c, request); err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func TestGateTLS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = c.SetDeadline(time.Now().Add(patience))
+		_ = c.SetDeadline(time.Now().Add(4 * patience))
 		if _, err := c.Write(protocol.AppendGateRequest(nil, "0", "login_unique", []byte(`{"unique_id":"phone"}`))); err != nil {
 			t.Fatal(err)
 		}

@@ -100,7 +100,7 @@ func dial(t *testing.T, addr string) *wire {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(2 * patience))
+	c.SetDeadline(time.Now().Add(4 * patience)) // of all that a test says
 	return &wire{Conn: c, t: t, r: bufio.NewReader(c)}
 }
 
