@@ -7,12 +7,13 @@ KILLS   ?= 1000
 CUTS    ?= 10000
 FSYNCS  ?= 200
 ROUNDS  ?= 5
+NODES   ?= 20
 TIME    ?= 1h
 ARGS    ?=
 CRASHES := ^Test(Kill|KillAtFsync|KillUnderEdits|KillBetweenSteps|(Queue)?PowerCuts(Control)?)$$
 
 .DEFAULT_GOAL := help
-.PHONY: help build run cluster test race fuzz lint bench bench-report e2e crash soak stress docs
+.PHONY: help build run cluster cluster-test test race fuzz lint bench bench-report e2e crash soak stress docs
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +49,9 @@ bench-report: build ## all scenarios, beside all peers, into bench/report.html, 
 
 e2e: ## the page in Chromium against the built binary
 	$(GO) test -count=1 $(ARGS) ./edge/web/e2e
+
+cluster-test: ## two pages on two of three nodes whose game's node is killed NODES times (default 20)
+	GOSPER_CLUSTER_KILLS=$(NODES) $(GO) test -count=1 -v -timeout 30m -run '^TestClusterNodeDies$$' ./edge/web/e2e
 
 crash: ## tests that kill, cut and damage, again and again (KILLS=1000 CUTS=10000 FSYNCS=200)
 	GOSPER_CRASH_KILLS=$(KILLS) GOSPER_POWER_CUTS=$(CUTS) GOSPER_FSYNC_KILLS=$(FSYNCS) $(GO) test -count=1 -v -timeout 2h -run '$(CRASHES)' ./broker/pebble ./edge/node ./grid/game

@@ -15,7 +15,7 @@ import (
 )
 
 // readyTimeout is how long a child may take until it says that it is ready: on a busy machine a cluster takes a while.
-const readyTimeout = time.Minute
+const readyTimeout = 2 * time.Minute
 
 // child is a process under measurement. Its methods may be called from any goroutine.
 type child struct {

@@ -109,7 +109,7 @@ func newFailGame(ctx context.Context, c *Cluster) (*failGame, error) {
 	if err := maker.Call(ctx, "/game/start", map[string]any{"game": g.id}, nil); err != nil {
 		return g, err
 	}
-	if g.owner, err = c.ownerOf(ctx, g.id); err != nil {
+	if g.owner, err = c.Owner(ctx, g.id); err != nil {
 		return g, err
 	}
 	other := c.Nodes[0]
@@ -135,8 +135,8 @@ func failClient(ctx context.Context, n *ClusterNode, name string) (*client.Clien
 	return cl, nil
 }
 
-// ownerOf asks all nodes which of them has the game.
-func (c *Cluster) ownerOf(ctx context.Context, game string) (*ClusterNode, error) {
+// Owner asks all nodes which of them has the game. It fails while none of them says so, or one does not run.
+func (c *Cluster) Owner(ctx context.Context, game string) (*ClusterNode, error) {
 	for _, n := range c.Nodes {
 		b, err := n.get(ctx, "/admin/state")
 		if err != nil {

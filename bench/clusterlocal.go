@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 )
 
 // Buses of a cluster: what carries talk between its nodes.
@@ -87,7 +89,8 @@ type Cluster struct {
 
 	options ClusterOptions
 	dir     string
-	own     bool // dir goes with the cluster
+	own     bool     // dir goes with the cluster
+	addrs   []string // free ones, for whoever starts next
 	servers closers
 	redis   *child
 	nats    []*child
@@ -111,6 +114,9 @@ func StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{options: o, dir: o.Dir}
+	if c.addrs, err = quietAddrs(1 + 2*max(o.NATS, 0) + portsEach*o.Nodes); err != nil {
+		return nil, err
+	}
 	for _, step := range []func(context.Context) error{c.makeDir, c.startRedis, c.startNATS, c.startNodes} {
 		if err := step(ctx); err != nil {
 			c.Stop()
@@ -132,6 +138,40 @@ func (c *Cluster) Stop() {
 	if c.own {
 		os.RemoveAll(c.dir)
 	}
+}
+
+// take returns n free addresses.
+func (c *Cluster) take(n int) []string {
+	taken := c.addrs[:n]
+	c.addrs = c.addrs[n:]
+	return taken
+}
+
+// Ports of a cluster lie below those that systems give to clients (32,768 on Linux, 49,152 elsewhere): a node that is
+// away for a while must find its own again.
+const (
+	firstQuietPort = 12_000
+	quietPorts     = 20_000
+)
+
+// quietAddrs finds n different addresses of the loopback where nobody listens now.
+func quietAddrs(n int) (addrs []string, err error) {
+	for range 100 * n {
+		if len(addrs) == n {
+			break
+		}
+		port := firstQuietPort + mathrand.IntN(quietPorts)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			continue
+		}
+		defer l.Close() // none is given back before all are found
+		addrs = append(addrs, l.Addr().String())
+	}
+	if len(addrs) < n {
+		return nil, errors.New("hardly any port of this machine is free")
+	}
+	return addrs, nil
 }
 
 // StoreURL is where the NATS servers are, with as many replicas as there are servers.
@@ -165,9 +205,7 @@ func (c *Cluster) startRedis(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("a cluster needs Redis: %w", err)
 	}
-	if c.Redis, err = freeAddr(); err != nil {
-		return err
-	}
+	c.Redis = c.take(1)[0]
 	host, port, err := net.SplitHostPort(c.Redis)
 	if err != nil {
 		return err
@@ -209,7 +247,31 @@ func (c *Cluster) startNATS(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return c.waitJetStream(ctx)
+}
+
+// waitJetStream waits until the servers have found each other and chosen who leads: nodes wait for less than a busy
+// machine may need for that.
+func (c *Cluster) waitJetStream(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	conn, err := nats.Connect("nats://" + strings.Join(c.NATS, ","))
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	js, err := conn.JetStream(nats.MaxWait(5 * time.Second))
+	if err != nil {
+		return err
+	}
+	for {
+		if _, err = js.AccountInfo(); err == nil {
+			return nil
+		}
+		if pause(ctx, 50*time.Millisecond) != nil {
+			return fmt.Errorf("the NATS servers are not ready in time: %w", err)
+		}
+	}
 }
 
 // natsAddrs returns the addresses for clients, then those for other servers. A folder that lasts has the servers' data,
@@ -222,10 +284,7 @@ func (c *Cluster) natsAddrs() ([]string, error) {
 		}
 		return nil, fmt.Errorf("the folder %s is that of another number of NATS servers", c.dir)
 	}
-	addrs, err := freeAddrs(2 * c.options.NATS)
-	if err != nil {
-		return nil, err
-	}
+	addrs := c.take(2 * c.options.NATS)
 	return addrs, os.WriteFile(file, []byte(strings.Join(addrs, "\n")), 0o600)
 }
 
@@ -266,10 +325,7 @@ func splitAddr(addr string, host *string, port *int) error {
 // startNodes starts all nodes at once: they find each other.
 func (c *Cluster) startNodes(ctx context.Context) error {
 	for i := range c.options.Nodes {
-		n, err := c.newNode(i)
-		if err != nil {
-			return err
-		}
+		n := c.newNode(i)
 		if err := n.Start(); err != nil {
 			return err
 		}
@@ -283,11 +339,8 @@ func (c *Cluster) startNodes(ctx context.Context) error {
 	return nil
 }
 
-func (c *Cluster) newNode(i int) (*ClusterNode, error) {
-	addrs, err := c.nodeAddrs(i)
-	if err != nil {
-		return nil, err
-	}
+func (c *Cluster) newNode(i int) *ClusterNode {
+	addrs := c.nodeAddrs(i)
 	n := &ClusterNode{Name: fmt.Sprint("n", i+1), Links: addrs[3], options: &c.options}
 	n.node = &node{web: addrs[0], line: addrs[1], internal: addrs[2],
 		http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: nonceWorkers}}}
@@ -303,29 +356,32 @@ func (c *Cluster) newNode(i int) (*ClusterNode, error) {
 			"--mail-dir", filepath.Join(c.dir, "mail"), "--mail-host", n.Name)
 	}
 	n.args = append(n.args, c.options.Flags...)
-	return n, nil
+	return n
 }
 
 // nodeAddrs returns the addresses of node number i.
-func (c *Cluster) nodeAddrs(i int) ([]string, error) {
+func (c *Cluster) nodeAddrs(i int) []string {
 	if c.options.Port == 0 {
-		return freeAddrs(portsEach)
+		return c.take(portsEach)
 	}
 	addrs := make([]string, portsEach)
 	for k := range addrs {
 		addrs[k] = net.JoinHostPort("127.0.0.1", strconv.Itoa(c.options.Port+portsEach*i+k))
 	}
-	return addrs, nil
+	return addrs
 }
 
 // Page is the address of the node's page for a browser.
 func (n *ClusterNode) Page() string { return "http://" + n.web + "/" }
 
+// Web is host:port of the page and its websocket.
+func (n *ClusterNode) Web() string { return n.web }
+
 // Lines is host:port of the line door.
 func (n *ClusterNode) Lines() string { return n.line }
 
-// Internal is the address of the internal port: readiness, metrics, operators.
-func (n *ClusterNode) Internal() string { return "http://" + n.internal }
+// Internal is host:port of the internal port: readiness, metrics, operators.
+func (n *ClusterNode) Internal() string { return n.internal }
 
 // PID is the node's process; 0 when it was never started.
 func (n *ClusterNode) PID() int { return n.pid() }

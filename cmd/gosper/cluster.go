@@ -66,7 +66,7 @@ func (d *clusterDesk) banner(took time.Duration) {
 	c := d.cluster
 	fmt.Fprintf(d.out, "ready after %d ms\n  Redis  %s\n  NATS   %s\n", took.Milliseconds(), c.RegistryURL(), c.StoreURL())
 	for _, n := range c.Nodes {
-		fmt.Fprintf(d.out, "  %-6s page %-25s lines %-18s metrics %s/metrics  process %d\n", n.Name, n.Page(), n.Lines(), n.Internal(), n.PID())
+		fmt.Fprintf(d.out, "  %-6s page %-25s lines %-18s metrics http://%s/metrics  process %d\n", n.Name, n.Page(), n.Lines(), n.Internal(), n.PID())
 	}
 	fmt.Fprintf(d.out, "%s\nan interrupt (Ctrl-C) ends all\n", clusterHelp)
 }

@@ -56,8 +56,8 @@ window.gosper = {
 	get id() { return id; },
 	get grid() { return grid; },
 	get report() {
-		const { mismatches, asked, synced } = follower ?? {};
-		return grid && { generation: grid.generation, hash: hashText(grid), population: grid.population, mismatches, asked, synced };
+		const { mismatches, asked, synced, epoch } = follower ?? {};
+		return grid && { generation: grid.generation, hash: hashText(grid), population: grid.population, mismatches, asked, synced, epoch };
 	},
 	draw: (cells) => edit(cells, true),
 	placeOf: board.placeOf,
