@@ -12,10 +12,10 @@ import (
 	"gosper/broker/brokertest"
 )
 
-// stateAt opens a state on url until the test ends.
+// stateAt opens a state on url until the test ends. It is patient, as no call must fail without a fault.
 func stateAt(t testing.TB, url string) *State {
 	t.Helper()
-	return stateWith(t, StateOptions{URL: url})
+	return stateWith(t, StateOptions{URL: url, Wait: patience})
 }
 
 func stateWith(t testing.TB, o StateOptions) *State {

@@ -32,6 +32,8 @@ type feed struct {
 	js    jetstream.JetStream
 	again atomic.Pointer[context.CancelFunc] // ends the present consumer, for a new one
 
+	brought atomic.Int64 // when the present consumer began, or brought something: Unix time in nanoseconds
+
 	alive  time.Time // owned by run: when the consumer was well, by the wall clock
 	last   time.Time // owned by run: the server's time of the newest message that the index has
 	commit []posting // owned by run: the start of a commit whose end has not come
@@ -87,6 +89,7 @@ func (f *feed) follow(ctx context.Context, whole func()) error {
 func (f *feed) drain(ctx context.Context, messages jetstream.MessagesContext, last uint64, whole func()) error {
 	quiet := true
 	f.commit, f.batch = nil, ""
+	f.brought.Store(time.Now().UnixNano())
 	for number := uint64(1); ; {
 		if seen, _, reading := f.store.index.state(); reading && (seen >= last || quiet && f.nothing(ctx, seen)) {
 			f.store.index.finish()
@@ -111,6 +114,7 @@ func (f *feed) drain(ctx context.Context, messages jetstream.MessagesContext, la
 		number++
 		quiet = meta.NumPending == 0
 		f.alive = wall()
+		f.brought.Store(f.alive.UnixNano())
 		f.take(m.Subject(), m.Headers(), meta)
 	}
 }
@@ -187,7 +191,7 @@ func (s *Store) reach(ctx context.Context, seq uint64) error {
 	defer leave()
 	t := time.NewTicker(feedProbe)
 	defer t.Stop()
-	for before := uint64(0); ; {
+	for {
 		select {
 		case <-done:
 			return nil
@@ -196,25 +200,33 @@ func (s *Store) reach(ctx context.Context, seq uint64) error {
 		case <-s.life.Done():
 			return broker.ErrClosed
 		case <-t.C:
-			before = s.probe(ctx, seq, before)
+			s.probe(ctx, seq)
 		}
 	}
 }
 
-// probe asks the leader whether the index lacks anything: the newest messages may be gone, and then none comes. A
-// consumer that has brought nothing since the probe before is replaced.
-func (s *Store) probe(ctx context.Context, seq, before uint64) (now uint64) {
-	seen, now, reading := s.index.state()
+// probe asks the leader whether the index lacks anything: the newest messages may be gone, and then none comes. A consumer
+// that has brought nothing for long, although there is something, is replaced.
+func (s *Store) probe(ctx context.Context, seq uint64) {
+	seen, _, reading := s.index.state()
 	if reading {
-		return now
+		return
 	}
-	switch _, err := s.vault.next(ctx, recordPrefix+"*", seen+1); {
-	case errors.Is(err, broker.ErrNotFound):
+	_, err := s.vault.next(ctx, recordPrefix+"*", seen+1)
+	if errors.Is(err, broker.ErrNotFound) {
 		s.index.has(seq, seen)
-	case err == nil && now == before:
-		if again := s.feed.again.Load(); again != nil {
-			(*again)()
-		}
+		return
 	}
-	return now
+	if now, _, _ := s.index.state(); err == nil && now == seen {
+		s.feed.replace()
+	}
+}
+
+// replace ends the present consumer, unless it is new or has brought something in the last two beats.
+func (f *feed) replace() {
+	now := time.Now().UnixNano()
+	last := f.brought.Load()
+	if again := f.again.Load(); again != nil && now-last > int64(2*feedBeat) && f.brought.CompareAndSwap(last, now) {
+		(*again)()
+	}
 }
