@@ -187,6 +187,7 @@ func (m *migration) next(w io.Writer) {
 		mail = m.mailFrom
 	}
 	fmt.Fprintf(w, "\nStart every node with the same --store, --bus and --registry, and with\n  --secret-file %s --mail-dir %s\n", filepath.Join(m.from, "secret"), mail)
+	fmt.Fprintln(w, "What was said lately, for players who come back, stays behind; the chat log has moved.")
 	fmt.Fprintf(w, "Also give them what is in files: %s (settings), and %s (e-mails that wait for an SMTP server), if they are there.\n",
 		filepath.Join(m.from, "config"), node.Mailbox(m.from))
 }
