@@ -44,6 +44,10 @@ func runCluster(ctx context.Context, r *Run) error {
 	if r.Target != "self" {
 		return errors.New("target: the cluster scenario starts its own servers")
 	}
+	if _, err := findPeer("redis"); err != nil {
+		r.Note("nothing was measured: a cluster needs Redis, and %v", err)
+		return nil
+	}
 	parts := []clusterPart{}
 	for _, bus := range []talkBus{
 		{name: "redis", options: ClusterOptions{Bus: BusRedis, NATS: NoNATS}},
