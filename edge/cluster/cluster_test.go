@@ -497,3 +497,34 @@ func TestStrangers(t *testing.T) {
 		t.Errorf("%d links", n)
 	}
 }
+
+// Goal: games that do not fit at one node are taken by another one, and one that fits nowhere comes back with the first node that has
+// room. Method: a node leaves many games to one without memory, and to one with it, who comes later.
+func TestNoRoom(t *testing.T) {
+	s := newShore(t)
+	a := s.node("a")
+	s.bytes = 100
+	small := s.node("small", func(o *Options) { o.Wait = time.Second })
+	a.meets(1)
+	small.meets(1)
+	ids := make([]game.ID, 5)
+	for i := range ids {
+		ids[i] = a.create(false)
+	}
+	a.close()
+	until(t, "the small node has tried", func() bool {
+		small.cluster.steward.mu.Lock()
+		defer small.cluster.steward.mu.Unlock()
+		return len(small.cluster.steward.failed) == len(ids)
+	})
+	until(t, "a call gives up", func() bool { _, err := small.draw(ids[0], 1, 1); return errors.Is(err, game.ErrMoving) })
+	s.bytes = 256 << 20
+	large := s.node("large")
+	for _, id := range ids {
+		s.owner(id, large)
+	}
+	large.meets(1)
+	if out := small.drawn(ids[0], 1, 1); out.Node != "large" {
+		t.Errorf("drawn at %s", out.Node)
+	}
+}

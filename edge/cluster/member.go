@@ -130,7 +130,7 @@ func (m *members) update(records []broker.Record, now time.Time) {
 		case !there[name]: // it has said good-bye
 			c.options.Log.Info("a node has left", "node", name)
 			delete(m.list, name)
-			m.doubts[name] = now.Add(-c.options.Lease)
+			m.doubts[name] = now.Add(-c.options.Lease - 1)
 		case one.alive && now.Sub(one.seen) > c.options.Lease:
 			one.alive = false
 			c.options.Log.Warn("a node is taken for dead", "node", name, "silent", now.Sub(one.seen))
@@ -165,24 +165,23 @@ func (m *members) see(name string, r *broker.Record, now time.Time) {
 	one.nodeRecord, one.revision, one.seen, one.alive, one.placed = rec, r.Revision, now, true, 0
 }
 
-// dead says whether a node that a record names runs no games, and since when. A name that no record of a node has, has a
-// lease from when it was asked for first: its record may be on its way.
-func (m *members) dead(name string, now time.Time) (since time.Time, dead bool) {
+// dead says whether a node that a record names runs no games. A name that no record of a node has, has a lease from when it was
+// asked for first: its record may be on its way.
+func (m *members) dead(name string, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if one := m.list[name]; one != nil {
-		return one.seen.Add(m.cluster.options.Lease), !one.alive
+		return !one.alive
 	}
 	if before := m.cluster.options.Replaces; before != "" && strings.HasPrefix(name, before) {
-		return now, true
+		return true
 	}
 	first, ok := m.doubts[name]
 	if !ok {
 		m.doubts[name] = now
-		return now, false
+		return false
 	}
-	since = first.Add(m.cluster.options.Lease)
-	return since, now.After(since)
+	return now.Sub(first) > m.cluster.options.Lease
 }
 
 // alive lists the living, with what they told last.

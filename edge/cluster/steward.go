@@ -19,6 +19,10 @@ type steward struct {
 	cluster *Cluster
 	slots   chan struct{} // games that are being taken or handed over
 
+	// owned by the goroutine of round
+	orphans map[game.ID]time.Time // games that seem to be nowhere, since when
+
+	// guarded by mu
 	mu      sync.Mutex
 	failed  map[game.ID]failure
 	working map[game.ID]bool
@@ -37,6 +41,7 @@ func (s *steward) init(c *Cluster) {
 	s.cluster = c
 	s.slots = make(chan struct{}, movers)
 	s.failed, s.working = map[game.ID]failure{}, map[game.ID]bool{}
+	s.orphans = map[game.ID]time.Time{}
 }
 
 // round takes over what is this node's to take.
@@ -52,38 +57,36 @@ func (s *steward) round(now time.Time) {
 			names = append(names, name)
 		}
 	}
-	judged := map[string]verdict{}
+	judged, orphans := map[string]bool{}, map[game.ID]time.Time{}
 	for _, rec := range c.games.all() {
-		v, ok := judged[rec.Node]
+		orphan, ok := judged[rec.Node]
 		if !ok {
-			v = s.judge(rec.Node, now)
-			judged[rec.Node] = v
+			orphan = s.judge(rec.Node, now)
+			judged[rec.Node] = orphan
 		}
-		if mine := rec.Node == c.options.Node; !v.dead || mine && c.has(rec.ID) || !mine && draining {
+		mine := rec.Node == c.options.Node
+		if !orphan || mine && c.has(rec.ID) || !mine && draining {
 			continue
 		}
-		patience := time.Duration(rank(rec.ID, c.options.Node, names)) * c.options.Beat
-		if rec.Node != c.options.Node && now.Sub(v.since) < patience {
-			continue
+		since, ok := s.orphans[rec.ID]
+		if !ok {
+			since = now
 		}
-		s.take(rec, now)
+		orphans[rec.ID] = since
+		turns := 2 // for a game that is being made, or handed to this node, which is told of it: unless that was lost
+		if !mine {
+			turns = rank(rec.ID, c.options.Node, names)
+		}
+		if now.Sub(since) >= time.Duration(turns)*c.options.Beat {
+			s.take(rec, now)
+		}
 	}
+	s.orphans = orphans
 }
 
-// verdict is what is known of a node that records name.
-type verdict struct {
-	dead  bool
-	since time.Time
-}
-
-// judge says whether a game whose record names node needs another one. One that names this node, but is not here, is just
-// being made or handed to this node, or was lost on the way: Adopt knows.
-func (s *steward) judge(node string, now time.Time) verdict {
-	if node == s.cluster.options.Node || node == "" {
-		return verdict{dead: true, since: now}
-	}
-	since, dead := s.cluster.members.dead(node, now)
-	return verdict{dead, since}
+// judge says whether a game whose record names node may need another one.
+func (s *steward) judge(node string, now time.Time) bool {
+	return node == s.cluster.options.Node || node == "" || s.cluster.members.dead(node, now)
 }
 
 // rank is the place of a node among those that may take a game over: all of them agree on it without asking.

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const patience = 60 * time.Second
 
 // until waits for a condition.
-func until(t *testing.T, what string, ok func() bool) {
+func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	look := time.NewTicker(2 * time.Millisecond)
 	defer look.Stop()
@@ -41,15 +41,16 @@ func until(t *testing.T, what string, ok func() bool) {
 
 // shore is what the nodes of a test share.
 type shore struct {
-	t     *testing.T
+	t     testing.TB
 	log   *memory.Log
 	store *memory.Store
 	lease time.Duration
 	key   []byte
+	bytes int64 // of memory for the grids of the nodes that start next
 }
 
-func newShore(t *testing.T) *shore {
-	s := &shore{t: t, log: memory.NewLog(), store: memory.NewStore(), lease: 15 * time.Second, key: bytes.Repeat([]byte("k"), MinKey)}
+func newShore(t testing.TB) *shore {
+	s := &shore{t: t, log: memory.NewLog(), store: memory.NewStore(), lease: 15 * time.Second, key: bytes.Repeat([]byte("k"), MinKey), bytes: 256 << 20}
 	t.Cleanup(func() { s.store.Close() })
 	return s
 }
@@ -165,7 +166,7 @@ func (l farLog) SaveSnapshot(ctx context.Context, log string, token, at uint64, 
 
 // node is one node of a test: a host, a cluster, and watchers.
 type node struct {
-	t       *testing.T
+	t       testing.TB
 	name    string
 	fault   *fault
 	host    *game.Host
@@ -204,7 +205,7 @@ func (s *shore) node(name string, change ...func(*Options)) *node {
 	}
 	limits := game.DefaultLimits()
 	limits.CommitWait = 500 * time.Millisecond
-	n.host, err = game.NewHost(s.t.Context(), game.Config{Log: farLog{s.log, n.fault}, Store: store, Budget: grid.NewBudget(256 << 20), Workers: 1,
+	n.host, err = game.NewHost(s.t.Context(), game.Config{Log: farLog{s.log, n.fault}, Store: store, Budget: grid.NewBudget(s.bytes), Workers: 1,
 		Limits: limits, Sink: sink{n.cluster}, Node: n.cluster.Node(), Left: n.cluster.Left, Logger: testLog(name)})
 	if err != nil {
 		s.t.Fatal(err)
@@ -426,7 +427,7 @@ type readOnly struct{ broker.Log }
 
 func (readOnly) Append(_ string, _ uint64, _ [][]byte, done func(uint64, error)) { done(0, errAway) }
 
-func hashOf(t *testing.T, g *game.Game) (hash, generation uint64) {
+func hashOf(t testing.TB, g *game.Game) (hash, generation uint64) {
 	t.Helper()
 	stats, err := g.Stats(t.Context())
 	if err != nil {
