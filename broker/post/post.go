@@ -95,8 +95,8 @@ type Options struct {
 	Shared bool
 	// Leads says, with Shared, whether this node makes files of mails that other nodes have left in the spool; nil: it never does.
 	Leads func() bool
-	Log   *slog.Logger // nil means none
-	Now       func() time.Time // nil is time.Now
+	Log   *slog.Logger     // nil means none
+	Now   func() time.Time // nil is time.Now
 
 	step func(string) error // of tests
 }
