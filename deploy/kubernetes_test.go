@@ -196,11 +196,11 @@ func (m *manifests) checkEnd(t *testing.T, w *workload, o *node.Options) {
 	}
 }
 
-// checkPlaces looks whether the folders that a node writes are on a volume: its root is read-only.
+// checkPlaces looks whether the folders of a node are on a volume, as its root is read-only.
 func (m *manifests) checkPlaces(t *testing.T, w *workload, o *node.Options) {
-	for option, folder := range map[string]string{"data": o.Data, "mail-dir": o.Post.Dir} {
+	for option, folder := range map[string]string{"data": o.Data, "mail-dir": o.Post.Dir, "config-dir": o.ConfigDir} {
 		within := func(mount corev1.VolumeMount) bool {
-			return !mount.ReadOnly && (folder == mount.MountPath || strings.HasPrefix(folder, mount.MountPath+"/"))
+			return mount.ReadOnly == (option == "config-dir") && (folder == mount.MountPath || strings.HasPrefix(folder, mount.MountPath+"/"))
 		}
 		if folder != "" && !slices.ContainsFunc(w.main().VolumeMounts, within) {
 			t.Errorf("%s: volumeMounts: none is for %s, %s", w.where, option, folder)
