@@ -9,6 +9,7 @@ package lead
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -50,12 +51,14 @@ type Seat struct {
 	work    sync.WaitGroup
 	asks    *asks // nil without a bus
 
+	life     string // tells this seat from others of the same name
 	revision uint64 // of the record as this node last wrote it; owned by run
 }
 
 // holder is the record.
 type holder struct {
 	Node string `json:"node"` // "": free
+	Life string `json:"life"` // of its process: one that comes back under the same name is another
 	Term uint64 `json:"term"`
 }
 
@@ -67,7 +70,7 @@ func Open(o Options) (*Seat, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Seat{o: o, log: o.Log.With("lead", o.Name, "node", o.Node)}
+	s := &Seat{o: o, life: rand.Text(), log: o.Log.With("lead", o.Name, "node", o.Node)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if o.Bus != nil {
 		var err error
@@ -108,8 +111,8 @@ func (s *Seat) run() {
 			seen, since = revision, time.Now()
 			fallthrough
 		default:
-			free := h.Node == "" || h.Node == s.o.Node || time.Since(since) >= s.o.Lease
-			if free && s.take(holder{s.o.Node, h.Term + 1}, revision) {
+			free := h.Node == "" || time.Since(since) >= s.o.Lease
+			if free && s.take(holder{s.o.Node, s.life, h.Term + 1}, revision) {
 				s.lead(h.Term+1, begin)
 				seen, since = 0, time.Time{}
 			}
@@ -170,7 +173,7 @@ func (s *Seat) lead(term uint64, begin time.Time) {
 	end.Stop()
 	s.leading.Store(false)
 	act.Wait()
-	if s.take(holder{"", term}, s.revision) {
+	if s.take(holder{Term: term}, s.revision) {
 		s.log.Info("this node leads no longer", "term", term)
 		return
 	}
@@ -182,7 +185,7 @@ func (s *Seat) mine() time.Duration { return s.o.Lease * 5 / 6 }
 
 // renew writes the record again. After an error whose outcome is not known the record tells whether this node leads still.
 func (s *Seat) renew(term uint64) bool {
-	h := holder{s.o.Node, term}
+	h := holder{s.o.Node, s.life, term}
 	if s.take(h, s.revision) {
 		return true
 	}

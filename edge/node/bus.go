@@ -38,6 +38,9 @@ func (n *Node) openBus(ctx context.Context) error {
 		n.bus = broker.Split{Shared: n.bus, Own: n.db.Bus(), Token: protocol.PresenceToken}
 		n.log.Info("the node is one of many", "took", time.Since(begin))
 	}
+	if n.state != nil && n.registry == n.db.Registry() {
+		n.log.Warn("nonces, gate ids and counts of a day are this node's own: give the nodes a Redis by --registry")
+	}
 	return nil
 }
 
