@@ -62,9 +62,10 @@ func fires(t *testing.T, s Scheduler, tube, want string) broker.Job {
 
 func scheduleFire(t *testing.T, s Scheduler, tube string) {
 	ctx := within(t)
-	due := time.Now().Add(300 * time.Millisecond)
+	due := time.Now().Add(time.Hour)
 	body := []byte("done")
-	must(t, s.Set(ctx, broker.Timer{Key: tube + "k", Due: due, Tube: tube, Body: body, Put: broker.PutOptions{Priority: 7, TTR: 3 * time.Second, Delay: time.Hour}}))
+	timer := broker.Timer{Key: tube + "k", Due: due, Tube: tube, Body: body, Put: broker.PutOptions{Priority: 7, TTR: 30 * time.Second, Delay: time.Hour}}
+	must(t, s.Set(ctx, timer))
 	body[0] = 'X'
 	got, err := s.Get(ctx, tube+"k")
 	if err != nil || string(got.Body) != "done" || got.Tube != tube || got.Due.Before(due) || got.Due.Sub(due) > time.Millisecond || got.Put.Priority != 7 {
@@ -73,8 +74,10 @@ func scheduleFire(t *testing.T, s Scheduler, tube string) {
 	if s.Pending() != 1 {
 		t.Errorf("%d pending", s.Pending())
 	}
+	timer.Due, timer.Body = time.Now().Add(300*time.Millisecond), []byte("done")
+	must(t, s.Set(ctx, timer))
 	j := fires(t, s, tube, "done")
-	if time.Now().Before(due) || j.Priority != 7 || j.TTR != 3*time.Second || j.Delay != 0 {
+	if time.Now().Before(timer.Due) || j.Priority != 7 || j.TTR != 30*time.Second || j.Delay != 0 {
 		t.Errorf("%+v", j)
 	}
 	_, err = s.Get(ctx, tube+"k")
@@ -114,9 +117,11 @@ func scheduleReplace(t *testing.T, s Scheduler, tube string) {
 	ctx := within(t)
 	key := tube + "k"
 	set(t, s, tube, key, time.Now().Add(time.Hour))
-	must(t, s.Set(ctx, broker.Timer{Key: key, Due: time.Now().Add(20 * time.Millisecond), Tube: tube, Body: []byte("new")}))
-	if s.Pending() != 1 {
-		t.Errorf("%d pending", s.Pending())
+	for _, d := range []time.Duration{2 * time.Hour, 20 * time.Millisecond} {
+		must(t, s.Set(ctx, broker.Timer{Key: key, Due: time.Now().Add(d), Tube: tube, Body: []byte("new"), Put: broker.PutOptions{TTR: time.Minute}}))
+		if n := s.Pending(); n != 1 && d > time.Hour {
+			t.Errorf("%d pending", n)
+		}
 	}
 	fires(t, s, tube, "new")
 	set(t, s, tube, key, time.Now().Add(10*time.Millisecond))

@@ -1,6 +1,15 @@
 package jobs
 
-import "github.com/VictoriaMetrics/metrics"
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/VictoriaMetrics/metrics"
+
+	"gosper/broker"
+)
 
 // What every engine counts. broker/pebble describes them.
 var (
@@ -20,3 +29,25 @@ var (
 
 // workBuckets go from a job that somebody waits for to a backlog of a day, in seconds.
 var workBuckets = []float64{100e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 50e-3, 250e-3, 1, 5, 30, 120, 600, 3600, 86400}
+
+// metricTubes is how many tubes have metrics of their own: those with most jobs.
+const metricTubes = 100
+
+// WriteTubes writes the metrics of single tubes.
+func WriteTubes(w io.Writer, tubes []string, stats func(tube string) (broker.TubeStats, error)) {
+	var all []broker.TubeStats
+	for _, name := range tubes {
+		if s, err := stats(name); err == nil {
+			all = append(all, s)
+		}
+	}
+	slices.SortFunc(all, func(a, b broker.TubeStats) int {
+		return cmp.Or(cmp.Compare(b.Ready+b.Delayed, a.Ready+a.Delayed), cmp.Compare(a.Tube, b.Tube))
+	})
+	for _, s := range all[:min(len(all), metricTubes)] {
+		for state, n := range map[string]uint64{"ready": s.Ready, "reserved": s.Reserved, "delayed": s.Delayed, "buried": s.Buried} {
+			metrics.WriteGaugeUint64(w, fmt.Sprintf("gosper_queue_jobs{tube=%q,state=%q}", s.Tube, state), n)
+		}
+		metrics.WriteGaugeFloat64(w, fmt.Sprintf("gosper_queue_oldest_seconds{tube=%q}", s.Tube), s.Oldest.Seconds())
+	}
+}

@@ -1,5 +1,5 @@
-// Package nats is the broker.Bus of many nodes on NATS: core NATS carries the messages, two JetStream streams keep the
-// history of those that ask for one.
+// Package nats is what many nodes share on NATS. Its Bus has core NATS carry the messages, and two JetStream streams keep
+// the history of those that ask for one; its State keeps records, logs, jobs and timers on JetStream.
 //
 // # Subjects
 //
@@ -30,6 +30,21 @@
 // that sees it change the epoch. While NATS is away publishes with history are refused with broker.ErrBusy and
 // History fails; local subscribers of other subjects go on. In a cluster a message without history may overtake one with
 // history of the same subject on a third node, because the two come from different servers.
+//
+// # Jobs and timers
+//
+// A Queue and its Schedule are one stream, with one message for each job and timer under a subject of its own, so the
+// stream holds about what lives. One node leads: it has an entry of every job in memory (some 320 bytes, and bodies up to
+// QueueOptions.Cache), gives out reservations, and is the only one that writes. Others send it their calls. Every message
+// is written behind the sequence it must follow, up to 256 at once; who takes the lead takes 512 sequences first, so that
+// nothing can be stored that another leader has on its way, however long it stood still. Clocks play no part in this.
+//
+// The leader tells twice a second that it leads. When nobody has heard of it for two seconds another node reads the stream
+// and leads; one that leaves says so. Calls wait for ten seconds at most and go to the next leader with their number,
+// which the stream keeps with every change: what was done is answered and not done again. Reservations live with the
+// leader, so after a fail-over reserved jobs are ready again and a lease of before is broker.ErrNotFound; those of a node
+// that is not heard of for ten seconds are free. An answered put, delete, release, bury and kick is stored by the
+// stream's replicas. A timer that fires is replaced by its job in one write, so it fires once.
 //
 // Messages are at most as large as the servers' max_payload, 1 MiB unless they are told otherwise; larger ones are
 // broker.ErrTooLarge. deploy/nats holds settings for three servers.

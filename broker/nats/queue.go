@@ -158,20 +158,20 @@ func (q *Queue) again() {
 	}
 }
 
-// answered takes an answer of who leads.
+// answered takes an answer of who leads. One of an older leader may come very late, when that one stood still: what it
+// gave away is somebody else's by now.
 func (q *Queue) answered(a reply) {
 	q.mu.Lock()
 	c := q.calls[a.n]
-	switch {
-	case c == nil:
+	if c == nil {
 		lost := q.unwanted(a)
 		q.mu.Unlock()
 		for _, r := range lost {
 			q.ask(r, callWait, func(reply) {})
 		}
 		return
-	case a.more:
-		c.parts.jobs, c.parts.timers = append(c.parts.jobs, a.jobs...), append(c.parts.timers, a.timers...)
+	}
+	if a.term != c.to || !c.join(&a) {
 		q.mu.Unlock()
 		return
 	}
@@ -180,10 +180,25 @@ func (q *Queue) answered(a reply) {
 		q.came[a.jobs[0].Lease] = time.Now()
 	}
 	q.mu.Unlock()
-	if len(c.parts.jobs) > 0 || len(c.parts.timers) > 0 {
-		a.jobs, a.timers = append(c.parts.jobs, a.jobs...), append(c.parts.timers, a.timers...)
-	}
 	c.answer(a)
+}
+
+// join makes one answer of its parts, and reports whether a is the last. A part that does not follow is dropped: the call
+// is sent again.
+func (c *asked) join(a *reply) bool {
+	if a.part == 0 {
+		c.parts = reply{}
+	}
+	if a.part != c.parts.part {
+		return false
+	}
+	if a.part == 0 && !a.more {
+		return true
+	}
+	c.parts.part++
+	c.parts.jobs, c.parts.timers = append(c.parts.jobs, a.jobs...), append(c.parts.timers, a.timers...)
+	a.jobs, a.timers = c.parts.jobs, c.parts.timers
+	return !a.more
 }
 
 // unwanted returns what gives back the jobs that came for nobody: to a reservation that was cancelled meanwhile. An

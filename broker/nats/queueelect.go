@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/nats-io/nats.go"
 
 	"gosper/broker"
@@ -113,7 +114,7 @@ func (q *Queue) resigned(l *leader) {
 	q.local, q.beating, q.unsure = nil, beat{}, true
 	q.lead.ready = q.lead.ready && q.lead.node != q.node
 	q.heard = time.Now()
-	l.timer.Stop()
+	metrics.UnregisterSet(l.metrics, true)
 	leading.Dec()
 }
 
@@ -172,6 +173,7 @@ func (q *Queue) begins(ctx context.Context, term, mark uint64) error {
 	q.beating, q.told = q.lead, time.Time{}
 	q.again()
 	q.mu.Unlock()
+	metrics.RegisterSet(l.metrics)
 	leadsTotal.Inc()
 	leading.Inc()
 	q.opts.Log.Info("this node leads the jobs", "term", term, "jobs", len(l.rows), "timers", l.timers.len(), "read_in", time.Since(begin))

@@ -3,9 +3,11 @@ package nats
 import (
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
+	"github.com/VictoriaMetrics/metrics"
 	"github.com/nats-io/nats.go"
 
 	"gosper/broker"
@@ -39,6 +41,7 @@ type leader struct {
 	queue   *Queue
 	options broker.QueueOptions
 	term    uint64
+	metrics *metrics.Set
 	over    chan struct{} // closed when it does not lead any more
 	sure    time.Time     // owned by Queue.run: when the stream last said that it leads
 
@@ -108,6 +111,8 @@ func newLeader(q *Queue, term uint64) *leader {
 	l.room.Lending = l.lending
 	l.room.Left = func(row *jobs.Row) { l.uncache(l.rows[row.ID]) }
 	l.timers = newTimetable()
+	l.metrics = metrics.NewSet()
+	l.metrics.RegisterMetricsWriter(l.writeMetrics)
 	l.timer = time.AfterFunc(time.Hour, l.wake)
 	l.timer.Stop()
 	return l
@@ -386,4 +391,12 @@ func (l *leader) lending(lease *jobs.Lease) {
 		since := time.UnixMilli(lease.Row.Created + lease.Row.Delay.Milliseconds())
 		jobs.WaitSeconds.Update(max(0, l.options.Now().Sub(since).Seconds()))
 	}
+}
+
+// writeMetrics writes what is counted by tube.
+func (l *leader) writeMetrics(w io.Writer) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now, wall := time.Now(), l.options.Now()
+	jobs.WriteTubes(w, l.room.Names(), func(tube string) (broker.TubeStats, error) { return l.room.Stats(tube, now, wall) })
 }

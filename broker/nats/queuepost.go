@@ -135,8 +135,8 @@ func (q *Queue) answerer(node uint64) func(reply) {
 		return q.answered
 	}
 	return func(a reply) {
-		for a.large() {
-			part := reply{n: a.n, more: true}
+		for ; a.large(); a.part++ {
+			part := reply{n: a.n, term: a.term, part: a.part, more: true}
 			part.jobs, a.jobs = cutList(a.jobs, func(j *broker.Job) int { return len(j.Body) })
 			part.timers, a.timers = cutList(a.timers, func(t *broker.Timer) int { return len(t.Body) })
 			q.tell(node, headReply, part.fields)
@@ -191,7 +191,7 @@ func (q *Queue) Close() error {
 		return nil
 	}
 	q.closed = true
-	calls, l, lead := q.calls, q.local, q.lead
+	calls, lead := q.calls, q.lead
 	q.calls, q.unsent = make(map[uint64]*asked), nil
 	q.mu.Unlock()
 	for _, c := range calls {
@@ -199,7 +199,11 @@ func (q *Queue) Close() error {
 	}
 	q.end()
 	q.ended.Wait()
+	l := q.leader()
 	q.leave(l, lead)
+	if l != nil {
+		q.resigned(l)
+	}
 	q.link.close()
 	return nil
 }

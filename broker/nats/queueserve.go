@@ -96,7 +96,7 @@ type work struct {
 
 // finish answers the request. Caller holds mu.
 func (w *work) finish(a reply) {
-	a.n = w.r.n
+	a.n, a.term = w.r.n, w.term
 	delete(w.s.working, a.n)
 	if w.s.far && w.r.changes() {
 		w.s.results[a.n] = a

@@ -174,23 +174,26 @@ func (r *request) put() broker.PutOptions {
 	return broker.PutOptions{Priority: r.priority, Delay: r.delay, TTR: r.ttr, Unique: r.say}
 }
 
-// reply is the answer to a request. A long list comes in several: all but the last have more set.
+// reply is the answer to a request. A long list comes in several parts: all but the last have more set.
 type reply struct {
-	n      uint64
-	err    error
-	more   bool
-	id     uint64
-	count  int
-	jobs   []broker.Job
-	names  []string
-	timers []broker.Timer
-	stats  broker.TubeStats
+	n, term uint64 // term: of the leader that answers
+	part    int
+	more    bool
+	err     error
+	id      uint64
+	count   int
+	jobs    []broker.Job
+	names   []string
+	timers  []broker.Timer
+	stats   broker.TubeStats
 }
 
 func (a *reply) fields(c *coder) {
 	number(c, &a.n)
-	failure(c, &a.err)
+	number(c, &a.term)
+	number(c, &a.part)
 	c.flag(&a.more)
+	failure(c, &a.err)
 	number(c, &a.id)
 	number(c, &a.count)
 	list(c, &a.jobs, func(j *broker.Job) { jobFields(c, j) })

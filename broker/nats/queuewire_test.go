@@ -15,7 +15,7 @@ import (
 var (
 	oneRequest = request{n: 7, verb: verbSet, id: 1 << 60, lease: 3 << tokensATerm, owner: 1<<63 | 5, priority: 1<<32 - 1, state: broker.JobBuried, bound: 1 << 30,
 		delay: -time.Second, ttr: time.Hour, wait: -1, due: time.UnixMilli(1), tubes: []string{"a", "", "β"}, key: "k", group: "g", say: "because", body: []byte("body")}
-	oneReply = reply{n: 9, more: true, id: 4, count: -1, names: []string{"x"},
+	oneReply = reply{n: 9, term: 3, part: 2, more: true, id: 4, count: -1, names: []string{"x"},
 		jobs: []broker.Job{{ID: 1, Tube: "t", Body: []byte("b"), State: broker.JobReserved, Priority: 2, Delay: 3, TTR: 4, Created: time.Unix(5, 6), Due: time.Unix(7, 0),
 			Reason: "r", Lease: 8, Reserves: 9, Timeouts: 10, Releases: 11, Buries: 12, Kicks: 13}},
 		timers: []broker.Timer{{Key: "k", Group: "g", Due: time.Unix(1, 0), Tube: "t", Body: []byte("b"), Put: broker.PutOptions{Priority: 1, TTR: 2, Unique: "u"}}},

@@ -1,10 +1,8 @@
 package pebble
 
 import (
-	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,7 +64,7 @@ func newQueue(db *DB) *Queue {
 	q.timer = time.AfterFunc(time.Hour, q.Wake)
 	q.timer.Stop()
 	q.metrics = metrics.NewSet()
-	q.metrics.RegisterMetricsWriter(q.writeMetrics)
+	q.metrics.RegisterMetricsWriter(func(w io.Writer) { jobs.WriteTubes(w, q.Tubes(), q.Stats) })
 	return q
 }
 
@@ -402,26 +400,4 @@ func (q *Queue) start() {
 	q.mu.Unlock()
 	metrics.RegisterSet(q.metrics)
 	q.Wake()
-}
-
-// metricTubes is how many tubes have metrics of their own: those with most jobs.
-const metricTubes = 100
-
-// writeMetrics writes what is counted by tube.
-func (q *Queue) writeMetrics(w io.Writer) {
-	var all []broker.TubeStats
-	for _, name := range q.Tubes() {
-		if s, err := q.Stats(name); err == nil {
-			all = append(all, s)
-		}
-	}
-	slices.SortFunc(all, func(a, b broker.TubeStats) int {
-		return cmp.Or(cmp.Compare(b.Ready+b.Delayed, a.Ready+a.Delayed), cmp.Compare(a.Tube, b.Tube))
-	})
-	for _, s := range all[:min(len(all), metricTubes)] {
-		for state, n := range map[string]uint64{"ready": s.Ready, "reserved": s.Reserved, "delayed": s.Delayed, "buried": s.Buried} {
-			metrics.WriteGaugeUint64(w, fmt.Sprintf("gosper_queue_jobs{tube=%q,state=%q}", s.Tube, state), n)
-		}
-		metrics.WriteGaugeFloat64(w, fmt.Sprintf("gosper_queue_oldest_seconds{tube=%q}", s.Tube), s.Oldest.Seconds())
-	}
 }
