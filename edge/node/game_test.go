@@ -21,35 +21,41 @@ type mirror struct {
 func (m *mirror) follow(w *wire, population int64) {
 	w.t.Helper()
 	for m.Grid == nil || m.Population() != population {
-		op, payload := w.frame()
-		if op != protocol.OpBinary {
-			continue
+		m.next(w)
+	}
+}
+
+// next takes one message, and checks the hash of a frame.
+func (m *mirror) next(w *wire) {
+	w.t.Helper()
+	op, payload := w.frame()
+	if op != protocol.OpBinary {
+		return
+	}
+	head, body, err := protocol.ParseGridHeader(payload)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	m.head = head
+	switch head.Kind {
+	case protocol.GridSnapshot:
+		options, err := grid.SnapshotOptions(body)
+		if err == nil {
+			m.Grid, err = grid.New(options, nil)
 		}
-		head, body, err := protocol.ParseGridHeader(payload)
+		if err == nil {
+			err = m.ApplySnapshot(body)
+		}
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		m.head = head
-		switch head.Kind {
-		case protocol.GridSnapshot:
-			options, err := grid.SnapshotOptions(body)
-			if err == nil {
-				m.Grid, err = grid.New(options, nil)
-			}
-			if err == nil {
-				err = m.ApplySnapshot(body)
-			}
-			if err != nil {
-				w.t.Fatal(err)
-			}
-		case protocol.GridDelta, protocol.GridEdits:
-			if err := m.ApplyDelta(body); err != nil {
-				w.t.Fatal(err)
-			}
+	case protocol.GridDelta, protocol.GridEdits:
+		if err := m.ApplyDelta(body); err != nil {
+			w.t.Fatal(err)
 		}
-		if m.Hash() != head.Hash || m.Generation() != head.Generation {
-			w.t.Fatalf("frame %+v gives hash %x at generation %d", head, m.Hash(), m.Generation())
-		}
+	}
+	if m.Hash() != head.Hash || m.Generation() != head.Generation {
+		w.t.Fatalf("frame %+v gives hash %x at generation %d", head, m.Hash(), m.Generation())
 	}
 }
 

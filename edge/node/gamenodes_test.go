@@ -3,10 +3,12 @@ package node
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"syscall"
 	"testing"
 	"time"
 
+	"gosper/grid/game"
 	"gosper/protocol"
 )
 
@@ -14,13 +16,8 @@ import (
 // a node that was lost, end the test.
 func (w *wire) attempt(route, content string, out any) time.Duration {
 	w.t.Helper()
-	request := fmt.Sprintf(`{"route":%q,"msgId":1,"content":%s}`, route, content)
 	for begin := time.Now(); ; {
-		w.send(string(protocol.AppendMaskedFrame(nil, protocol.OpText, [4]byte{1, 2, 3, 4}, []byte(request))))
-		e := w.envelope()
-		for e.Route != route || e.MsgID == (protocol.MsgID{}) {
-			e = w.envelope()
-		}
+		e := w.reply(route, content)
 		switch {
 		case e.Status == protocol.StatusOK:
 			if out != nil {
@@ -29,10 +26,26 @@ func (w *wire) attempt(route, content string, out any) time.Duration {
 				}
 			}
 			return time.Since(begin)
-		case e.Status != protocol.StatusBusy && e.Status != protocol.StatusTimeout, time.Since(begin) > patience:
+		case e.Status != protocol.StatusBusy && e.Status != protocol.StatusTimeout && e.Message != "timed out", time.Since(begin) > patience:
 			w.t.Fatalf("%s: %d %s", route, e.Status, e.Message)
 		}
+		<-time.After(rest)
 	}
+}
+
+// rest between two tries keeps them within the rates.
+const rest = 100 * time.Millisecond
+
+// reply calls a function and returns its reply, whatever that is.
+func (w *wire) reply(route, content string) protocol.Envelope {
+	w.t.Helper()
+	request := fmt.Sprintf(`{"route":%q,"msgId":1,"content":%s}`, route, content)
+	w.send(string(protocol.AppendMaskedFrame(nil, protocol.OpText, [4]byte{1, 2, 3, 4}, []byte(request))))
+	e := w.envelope()
+	for e.Route != route || e.MsgID == (protocol.MsgID{}) {
+		e = w.envelope()
+	}
+	return e
 }
 
 // Goal: players of a game are at several nodes, and go on with every answered edit when the node of the game dies: those who are at
@@ -75,7 +88,7 @@ func TestGameOutlivesNode(t *testing.T) {
 	before := views[0].head.Epoch
 	c.kill()
 	var drawn struct{ Seq uint64 }
-	took := ann.attempt("/game/cells", fmt.Sprintf(`{"game":%q,"cells":[[40,40],[41,40]]}`, id), &drawn)
+	took := ann.attempt("/game/cells", fmt.Sprintf(`{"game":%q,"policy":"overwrite","cells":[[40,40],[41,40]]}`, id), &drawn)
 	t.Logf("the game went on %v after its node was killed", took)
 	if drawn.Seq != 4 {
 		t.Errorf("the edit after the kill has place %d: 2 were answered before", drawn.Seq)
@@ -96,7 +109,7 @@ func TestGameOutlivesNode(t *testing.T) {
 	if err := a.cmd.Wait(); err != nil {
 		t.Error("exit:", err)
 	}
-	ben.attempt("/game/cells", fmt.Sprintf(`{"game":%q,"cells":[[1,1]]}`, id), &drawn)
+	ben.attempt("/game/cells", fmt.Sprintf(`{"game":%q,"policy":"overwrite","cells":[[1,1]]}`, id), &drawn)
 	if drawn.Seq != 6 {
 		t.Errorf("the edit after the end of a node has place %d, want 6", drawn.Seq)
 	}
@@ -117,5 +130,59 @@ func listed(t *testing.T, w *wire, id string) {
 	w.call("/game/list", `{}`, &list)
 	if len(list.Games) != 1 || list.Games[0].ID != id {
 		t.Errorf("the list has %+v, want %s", list.Games, id)
+	}
+}
+
+// Goal: while the store is away, a game ticks, is watched from another node, and refuses edits with the reason; one of relaxed
+// durability takes them, and has them when the store is back and its node has died. Method: two processes; their NATS server is stopped
+// and started again with its folder.
+func TestGameWhileStoreIsAway(t *testing.T) {
+	s := newSite(t)
+	dir := t.TempDir()
+	server := natsServer(t, dir, -1)
+	port := server.Addr().(*net.TCPAddr).Port
+	s.env = append(s.env, "GOSPER_STORE="+server.ClientURL(), "GOSPER_CLUSTER_LEASE=6s")
+	a, b := s.node("GOSPER_NODE=a"), s.node("GOSPER_NODE=b")
+	ann, _, _ := a.enter("Ann")
+	ben, _, _ := b.enter("Ben")
+	type made struct{ Game struct{ ID string } }
+	var strict, relaxed made
+	for out, durability := range map[*made]string{&strict: "strict", &relaxed: "relaxed"} {
+		ann.attempt("/game/create", fmt.Sprintf(`{"name":"pond","persistent":true,"durability":%q,"interval":200,"grids":[{"width":64,"height":64}]}`, durability), out)
+		ann.attempt("/game/start", fmt.Sprintf(`{"game":%q}`, out.Game.ID), nil)
+		ben.attempt("/game/join", fmt.Sprintf(`{"game":%q}`, out.Game.ID), nil)
+	}
+	ben.attempt("/game/watch", fmt.Sprintf(`{"game":%q}`, strict.Game.ID), nil)
+	var view mirror
+	view.follow(ben, 0)
+
+	stopNATS(server)
+	cells := fmt.Sprintf(`{"game":%q,"policy":"overwrite","cells":[[3,3]]}`, strict.Game.ID)
+	for begin := time.Now(); ; {
+		reply := ben.reply("/game/cells", cells)
+		if reply.Status == protocol.StatusBusy && reply.Message == game.ErrAway.Error() {
+			break
+		}
+		if time.Since(begin) > patience {
+			t.Fatalf("while the store is away: %d %s", reply.Status, reply.Message)
+		}
+		<-time.After(rest)
+	}
+	var drawn struct{ Seq uint64 }
+	for i := range 3 {
+		ben.attempt("/game/cells", fmt.Sprintf(`{"game":%q,"policy":"overwrite","cells":[[%d,5]]}`, relaxed.Game.ID, 2*i), &drawn)
+	}
+	for from := view.head.Generation; view.head.Generation < from+5; {
+		view.next(ben)
+	}
+
+	natsServer(t, dir, port)
+	ben.attempt("/game/cells", cells, nil)
+	ben.attempt("/game/pause", fmt.Sprintf(`{"game":%q}`, relaxed.Game.ID), nil) // behind what is still to be written
+	a.kill()
+	var after struct{ Seq uint64 }
+	ben.attempt("/game/cells", fmt.Sprintf(`{"game":%q,"policy":"overwrite","cells":[[9,9]]}`, relaxed.Game.ID), &after)
+	if after.Seq != drawn.Seq+1 {
+		t.Errorf("the edit after the kill has place %d, %d were answered while the store was away", after.Seq, drawn.Seq)
 	}
 }
