@@ -96,6 +96,13 @@ func (p *processServer) kill() {
 	}
 }
 
+func (p *processServer) signal(t *testing.T, s os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (p *processServer) url() string { return fmt.Sprintf("nats://127.0.0.1:%d", p.Port) }
 
 // processes starts servers in processes of their own: a cluster when they are several.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -213,7 +214,8 @@ func (l *load) entriesAre(ctx context.Context, log broker.Log) {
 }
 
 // Goal: a server that is killed loses nothing that was answered, and nodes go on when it is back, or when the others have
-// elected a leader. Method: servers as processes under load, SIGKILL, restart on the same folder.
+// elected a leader; one that stood still does no harm when it wakes up. Method: servers as processes under load, SIGKILL,
+// restart on the same folder, SIGSTOP and SIGCONT.
 func TestStateKills(t *testing.T) {
 	t.Parallel()
 	t.Run("one server", func(t *testing.T) {
@@ -248,6 +250,15 @@ func TestStateKills(t *testing.T) {
 			}
 		}
 		l.progress("calls with all servers", 100)
+		name = leaderOf(t, a.store.vault)
+		for _, p := range all {
+			if p.Name == name {
+				p.signal(t, syscall.SIGSTOP)
+				l.progress("calls while the leader stands still", 100)
+				p.signal(t, syscall.SIGCONT)
+			}
+		}
+		l.progress("calls after it woke up", 100)
 		l.verify()
 	})
 }
@@ -257,11 +268,15 @@ func leaderOf(t *testing.T, v *vault) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	i, err := v.about(ctx, "STREAM.INFO", nil)
-	if err != nil || i.Cluster == nil {
-		t.Fatal(i, err)
-	}
-	return i.Cluster.Leader
+	leader := ""
+	eventually(t, "a leader", func() bool {
+		i, err := v.about(ctx, "STREAM.INFO", nil)
+		if err == nil && i.Cluster != nil {
+			leader = i.Cluster.Leader
+		}
+		return leader != ""
+	})
+	return leader
 }
 
 // Goal: a node whose link is cut, stopped or flapping answers every call in time, harms no other node, and goes on

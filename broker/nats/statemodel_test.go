@@ -43,12 +43,19 @@ func sameError(t *testing.T, model, real error) {
 	}
 }
 
-// Goal: the store answers as the model does. Method: commits with any conditions and lists, small and large values.
-func TestStoreModel(t *testing.T) {
+// Goal: the store and the log answer as their models do. Method: random steps at two nodes; on three servers, where
+// commits of several records take the least time.
+func TestStateModel(t *testing.T) {
 	t.Parallel()
+	all := cluster(t)
+	nodes := []*State{stateAt(t, all[0].ClientURL()+"?replicas=3"), stateAt(t, all[1].ClientURL()+"?replicas=3")}
+	t.Run("store", func(t *testing.T) { storeModel(t, nodes) })
+	t.Run("log", func(t *testing.T) { logModel(t, nodes) })
+}
+
+// storeModel makes commits with any conditions, and lists, with small and large values.
+func storeModel(t *testing.T, nodes []*State) {
 	ctx, r := context.Background(), dice(t)
-	url := start(t, t.TempDir(), -1).ClientURL()
-	nodes := []*State{stateAt(t, url), stateAt(t, url)}
 	model := memory.NewStore()
 	keys := []string{"a", "a/b", "a/c", "a0", "b", "é", "x.*.>", "100% ."}
 	large := bytes.Repeat([]byte("0123456789"), 70_000)
@@ -118,16 +125,13 @@ func storeHasNoLeftovers(t *testing.T, s *Store) {
 	})
 }
 
-// Goal: the log answers as the model does. Method: appends, cuts, trims, snapshots and reads of a few logs, with tokens.
-func TestLogModel(t *testing.T) {
-	t.Parallel()
+// logModel makes appends, cuts, trims, snapshots and reads of a few logs, with tokens.
+func logModel(t *testing.T, nodes []*State) {
 	ctx, r := context.Background(), dice(t)
-	url := start(t, t.TempDir(), -1).ClientURL()
-	nodes := []*State{stateAt(t, url), stateAt(t, url)}
 	model := memory.NewLog()
-	for step := range 300 {
+	for step := range 200 {
 		real := nodes[r.IntN(2)].Log()
-		name, token := pick(r, "a", "b", "a.b"), uint64(r.IntN(3)+step/70)
+		name, token := pick(r, "a", "b", "a.b"), uint64(r.IntN(3)+step/50)
 		next, errA := model.Next(ctx, name)
 		there, errB := real.Next(ctx, name)
 		sameError(t, errA, errB)
@@ -139,7 +143,7 @@ func TestLogModel(t *testing.T) {
 		case what < 8:
 			var entries []string
 			for range pick(r, 0, 1, 1, 2, 20) {
-				entries = append(entries, fmt.Sprintf("%d%0*d", step, pick(r, 1, 1, 1, 200_000), 0))
+				entries = append(entries, fmt.Sprintf("%d%0*d", step, pick(r, 1, 1, 1, 50_000), 0))
 			}
 			x, errA := put(model, name, token, entries)
 			y, errB := put(real, name, token, entries)
@@ -148,7 +152,7 @@ func TestLogModel(t *testing.T) {
 				t.Fatalf("entry %d, in memory %d", y, x)
 			}
 		case what < 10:
-			data := make([]byte, pick(r, 0, 10, 600_000))
+			data := make([]byte, pick(r, 0, 10, 300_000))
 			sameError(t, model.SaveSnapshot(ctx, name, token, seq, data), real.SaveSnapshot(ctx, name, token, seq, data))
 		case what < 12:
 			seq = max(seq, uint64(r.IntN(int(next)+3)))
