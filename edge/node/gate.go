@@ -19,6 +19,7 @@ func (n *Node) gateListeners(cert *tls.Config) (list []edge.Listener) {
 	if o.GateWorkerAddr != "" {
 		config.Queue, config.Registry, config.Consumers = n.queue, n.registry, n.staffed
 		if n.state != nil {
+			config.Bus = n.bus
 			n.followStaff()
 		}
 	}

@@ -16,7 +16,8 @@
 //
 // The gate has read the token of a job: data.unique_id is the id of the account, whatever the client wrote there. Functions
 // that need no token (a registration, say) have to be named in Config.Open. The registry tells where to answer: key
-// gates.id.<gate id> holds host:port of the worker port, key <job id> holds the gate id.
+// gates.id.<gate id> holds host:port of the worker port, key <job id> holds the gate id. Gates that share the queue with
+// others take replies to each other's jobs too, so a worker may answer at any of them.
 //
 // A client that closes its half of the connection is taken to have gone.
 package gate
@@ -49,6 +50,7 @@ type Config struct {
 	Table    Table
 	Queue    broker.Queue    // nil: there are no workers elsewhere
 	Registry broker.Registry // nil: the gate is not entered
+	Bus      broker.Bus      // which gates share that share Queue; nil: this one is alone
 	// Consumers says whether a worker takes jobs of Tube at all; without one, functions that are not in the table are
 	// unknown. It does not block. nil: the queue is asked whether one waits.
 	Consumers func() bool
@@ -86,6 +88,9 @@ func New(c Config) *Gate {
 	g.end, g.cancel = context.WithCancel(context.Background())
 	if c.Queue != nil {
 		g.work.Go(g.sweeping)
+	}
+	if c.Bus != nil {
+		g.follow()
 	}
 	openJobs.watch(g)
 	return g

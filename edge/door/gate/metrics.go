@@ -16,7 +16,7 @@ func Metrics() []broker.Metric {
 	return []broker.Metric{
 		{Name: "gosper_gate_requests_total", Help: "Requests at the gate, by who answers: this process, a worker, or nobody because they are malformed."},
 		{Name: "gosper_gate_answers_total", Help: "Answers of the gate, by status; those of functions share one label."},
-		{Name: "gosper_gate_replies_total", Help: "Replies of workers, by what became of them: taken, unknown or answered before, malformed, no response."},
+		{Name: "gosper_gate_replies_total", Help: "Replies of workers, by what became of them: taken, handed on to other gates, unknown or answered before, malformed, no response."},
 		{Name: "gosper_gate_swept_jobs_total", Help: "Jobs of workers that were deleted because nobody waits for them any more."},
 		{Name: "gosper_gate_jobs", Help: "Requests at the gate that wait for workers elsewhere."},
 		{Name: "gosper_gate_seconds", Help: "Time from a whole request at the gate to its answer, by who answered: this process or a worker."},
@@ -33,8 +33,9 @@ var requests = struct{ here, worker, malformed *vm.Counter }{
 	counter("gosper_gate_requests_total", "by", "nobody"),
 }
 
-var replies = struct{ taken, unknown, malformed, bad *vm.Counter }{
+var replies = struct{ taken, passed, unknown, malformed, bad *vm.Counter }{
 	counter("gosper_gate_replies_total", "result", "taken"),
+	counter("gosper_gate_replies_total", "result", "passed"),
 	counter("gosper_gate_replies_total", "result", "unknown"),
 	counter("gosper_gate_replies_total", "result", "malformed"),
 	counter("gosper_gate_replies_total", "result", "no_response"),

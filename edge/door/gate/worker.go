@@ -89,17 +89,26 @@ const (
 
 // reply gives the reply of a worker to its client.
 func (g *Gate) reply(line []byte) outcome {
-	id, json, err := protocol.ParseJob(line)
+	id, _, err := protocol.ParseJob(line)
 	if err != nil {
 		replies.malformed.Inc()
 		return replyBad
 	}
 	j := g.jobs.take(id)
-	if j == nil {
-		replies.unknown.Inc()
-		return replyStray
+	switch {
+	case j != nil:
+		return g.taken(j, line)
+	case g.handOn(line):
+		return replyTaken
 	}
+	replies.unknown.Inc()
+	return replyStray
+}
+
+// taken answers the client of a job with the reply of a worker.
+func (g *Gate) taken(j *job, line []byte) outcome {
 	g.unqueue(j)
+	_, json, _ := protocol.ParseJob(line) // it was read before
 	res, err := protocol.ParseGateResponse(json)
 	if err != nil {
 		replies.bad.Inc()
