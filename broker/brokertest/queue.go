@@ -181,20 +181,6 @@ func (v Verbs) empty(owner uint64, tubes ...string) {
 	}
 }
 
-// emptyUntil is empty until a time; a job that comes later, because the machine is slow, is given back.
-func (v Verbs) emptyUntil(end time.Time, owner uint64, tube string) {
-	v.T.Helper()
-	j, err := v.Reserve(owner, tube)
-	switch {
-	case err != nil:
-		wants(v.T, err, broker.ErrNotFound)
-	case time.Now().Before(end):
-		v.T.Fatalf("reserved %+v", j)
-	default:
-		must(v.T, v.Release(j.ID, j.Lease, j.Priority, 0))
-	}
-}
-
 // state fails unless the job is in that state.
 func (v Verbs) state(id uint64, want broker.JobState) broker.Job {
 	v.T.Helper()
@@ -605,8 +591,8 @@ func queuePause(t *testing.T, q broker.Queue, tube string) {
 	wants(t, q.Pause(tube, time.Second), broker.ErrNotFound)
 	v.Put(tube, "x", 0, 0)
 	inTime(t, 400*time.Millisecond, func(pause time.Duration) error {
-		must(t, q.Pause(tube, pause))
 		start := time.Now()
+		must(t, q.Pause(tube, pause))
 		early, earlyErr := v.Reserve(1, tube)
 		if earlyErr == nil {
 			must(t, v.Release(early.ID, early.Lease, 0, 0))
