@@ -163,15 +163,23 @@ func (p *painter) places() [][2]int {
 	return slices.Clone(p.acked)
 }
 
-// clock makes the page note when it first was in step with each epoch of the game.
+// clock makes the page note when it first was in step with each epoch of the game, and since when its link holds.
 func (p *page) clock() {
 	p.t.Helper()
 	p.eval(`
 		window.since = {};
+		window.linked = 0;
 		setInterval(() => {
 			const r = gosper.report;
+			linked = document.getElementById('state').dataset.state === 'open' ? linked || Date.now() : 0;
 			if (r?.synced && !(r.epoch in since)) since[r.epoch] = Date.now();
 		}, 10);`, nil)
+}
+
+// steady waits until the page's link has held for so long that the pauses before it dials again start anew.
+func (p *page) steady() {
+	p.t.Helper()
+	p.until(`linked && Date.now() - linked > 5500`)
 }
 
 // epochs returns how many epochs the page has seen.
@@ -200,7 +208,7 @@ func TestClusterNodeDies(t *testing.T) {
 	c, fronts := startCluster(t)
 	allowed := []string{"WebSocket", "ERR_", "Failed to load resource"}
 	ada := fronts[0].guest("Ada", "", allowed...)
-	id := ada.create("pond", map[string]string{"width": fmt.Sprint(paintSide), "height": fmt.Sprint(paintSide), "interval": "100"})
+	id := ada.create("pond", map[string]string{"width": fmt.Sprint(paintSide), "height": fmt.Sprint(paintSide), "interval": "50"})
 	bob := fronts[1].guest("Bob", "", allowed...)
 	bob.enter(id)
 	pages := []*page{ada, bob}
@@ -213,6 +221,8 @@ func TestClusterNodeDies(t *testing.T) {
 	var slowest time.Duration
 	for round := range rounds {
 		owner := ownerOf(t, c, id)
+		ada.steady()
+		bob.steady()
 		seen := []int{ada.epochs(), bob.epochs()}
 		before := len(kai.places())
 		eventually(t, "the painter is at work", func() bool { return len(kai.places()) > before+5 })
