@@ -196,8 +196,8 @@ func (c *asked) join(a *reply) bool {
 		return true
 	}
 	c.parts.part++
-	c.parts.jobs, c.parts.timers = append(c.parts.jobs, a.jobs...), append(c.parts.timers, a.timers...)
-	a.jobs, a.timers = c.parts.jobs, c.parts.timers
+	c.parts.jobs, c.parts.timers, c.parts.names = append(c.parts.jobs, a.jobs...), append(c.parts.timers, a.timers...), append(c.parts.names, a.names...)
+	a.jobs, a.timers, a.names = c.parts.jobs, c.parts.timers, c.parts.names
 	return !a.more
 }
 

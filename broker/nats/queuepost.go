@@ -135,33 +135,39 @@ func (q *Queue) answerer(node uint64) func(reply) {
 		return q.answered
 	}
 	return func(a reply) {
-		for ; a.large(); a.part++ {
+		for ; a.size() > replyBytes && len(a.jobs)+len(a.timers)+len(a.names) > 1; a.part++ {
 			part := reply{n: a.n, term: a.term, part: a.part, more: true}
-			part.jobs, a.jobs = cutList(a.jobs, func(j *broker.Job) int { return len(j.Body) })
-			part.timers, a.timers = cutList(a.timers, func(t *broker.Timer) int { return len(t.Body) })
+			part.jobs, a.jobs = cutList(a.jobs, jobSize)
+			part.timers, a.timers = cutList(a.timers, timerSize)
+			part.names, a.names = cutList(a.names, nameSize)
 			q.tell(node, headReply, part.fields)
 		}
 		q.tell(node, headReply, a.fields)
 	}
 }
 
-// large reports whether the lists of an answer may be too long for one message.
-func (a *reply) large() bool {
-	size := 0
-	for i := range a.jobs {
-		size += len(a.jobs[i].Body) + jobMargin
+// What the elements of lists take in a message, at most.
+func jobSize(j *broker.Job) int     { return len(j.Body) + jobMargin }
+func timerSize(t *broker.Timer) int { return len(t.Body) + jobMargin }
+func nameSize(name *string) int     { return len(*name) + 4 }
+
+// size is what the lists of an answer take, at most.
+func (a *reply) size() int {
+	return listSize(a.jobs, jobSize) + listSize(a.timers, timerSize) + listSize(a.names, nameSize)
+}
+
+func listSize[T any](all []T, size func(*T) int) (bytes int) {
+	for i := range all {
+		bytes += size(&all[i])
 	}
-	for i := range a.timers {
-		size += len(a.timers[i].Body) + jobMargin
-	}
-	return size > replyBytes && len(a.jobs)+len(a.timers) > 1
+	return bytes
 }
 
 // cutList cuts the first elements off that fill one message; at least one.
 func cutList[T any](all []T, size func(*T) int) (first, rest []T) {
 	bytes := 0
 	for i := range all {
-		if bytes += size(&all[i]) + jobMargin; bytes > replyBytes && i > 0 {
+		if bytes += size(&all[i]); bytes > replyBytes && i > 0 {
 			return all[:i], all[i:]
 		}
 	}

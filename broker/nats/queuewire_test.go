@@ -78,7 +78,7 @@ func TestQueueLongAnswers(t *testing.T) {
 	ctx := context.Background()
 	const n = 40
 	body := strings.Repeat("x", 60_000)
-	answers := make(chan error, n)
+	answers := make(chan error, 4096)
 	for i := range n {
 		all[0].Put("long", fmt.Append(nil, i, " ", body), broker.PutOptions{}, func(_ uint64, err error) { answers <- err })
 	}
@@ -95,6 +95,39 @@ func TestQueueLongAnswers(t *testing.T) {
 		if want := fmt.Sprint(i, " ", body); string(j.Body) != want {
 			t.Fatalf("job %d has another body", i)
 		}
+	}
+	const tubes = 2000
+	for i := range tubes {
+		all[1].Put(fmt.Sprintf("%0200d", i), nil, broker.PutOptions{}, func(_ uint64, err error) { answers <- err })
+	}
+	for range tubes {
+		if err := <-answers; err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := all[1].Tubes()
+	if len(names) != tubes+1 || names[tubes-1] != fmt.Sprintf("%0200d", tubes-1) {
+		t.Errorf("%d tubes", len(names))
+	}
+	for i := range maxShift + 1 {
+		key := fmt.Sprint(i)
+		all[0].ask(request{verb: verbSet, key: key, group: "g", due: time.Now().Add(time.Hour), tubes: []string{"t"}}, callWait, func(a reply) { answers <- a.err })
+		if i%1000 == 999 || i == maxShift {
+			for range i%1000 + 1 {
+				if err := <-answers; err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	if _, err := all[1].schedule.Shift(ctx, "g", time.Time{}, time.Hour); !errors.Is(err, broker.ErrTooLarge) {
+		t.Error(err)
+	}
+	if err := all[1].schedule.Cancel(ctx, "0"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := all[1].schedule.Shift(ctx, "g", time.Time{}, time.Hour); n != maxShift || err != nil {
+		t.Error(n, err)
 	}
 }
 

@@ -9,8 +9,15 @@ import (
 )
 
 // maxShift is how many timers of one group can have another due time than they were set to: one write holds them all.
-// Above: broker.ErrTooLarge.
-const maxShift = 40_000
+// Above: broker.ErrTooLarge. Servers with a small max_payload take fewer, one for each moveBytes.
+const (
+	maxShift  = 40_000
+	moveBytes = 20
+)
+
+func (q *Queue) mostMoved() int {
+	return min(maxShift, (int(q.link.conn.MaxPayload())-jobMargin)/moveBytes)
+}
 
 // beginTimer does what is asked of the schedule. Caller holds mu.
 func (w *work) beginTimer(now time.Time) {
@@ -200,12 +207,12 @@ func (w *work) shift(_ *op, _ time.Time) error {
 	for _, t := range moved {
 		list.moved = append(list.moved, move{t.slot, t.Due.UnixMilli()})
 	}
-	if len(list.moved) > maxShift {
+	if most := w.queue.mostMoved(); len(list.moved) > most {
 		for _, t := range moved {
 			t.Due = time.UnixMilli(int64(t.place.A))
 			w.timers.enter(t)
 		}
-		return fmt.Errorf("%w: group %q has more than %d shifted timers", broker.ErrTooLarge, r.group, maxShift)
+		return fmt.Errorf("%w: group %q has more than %d shifted timers", broker.ErrTooLarge, r.group, most)
 	}
 	w.timers.group(r.group).shifted = true
 	flying := w.publish(groupSubject(r.group), list, func(time.Time) {
