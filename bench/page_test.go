@@ -59,7 +59,7 @@ func TestReportBounds(t *testing.T) {
 	if err := WriteReport(&page, NewReport("cmd", queue, hot)); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"What the machine allows", "<td class=\"n\">1.2<td class=\"n\">2.6<td class=\"n\">1.9<", "Where the time goes", "3.250 µs", "80 %",
+	for _, want := range []string{"What the machine allows", "<td class=\"n\">1.2<td class=\"n\">2.6<td class=\"n\">1.9\n", "Where the time goes", "3.250 µs", "80 %",
 		"1 read, 1 write a message at least; counted: 1.50 write, 1.00 read", "1 write a delivery at least; not counted here", "kernel, for b.g", ">a.f<"} {
 		if !strings.Contains(page.String(), want) {
 			t.Errorf("the page has no %q", want)

@@ -18,11 +18,11 @@ func (p *page) profiles(r *Report) {
 	}
 	p.f("<h2>Where the time goes</h2>\n<p>CPU profiles of the server on its hot paths, from runs of their own in which nothing else was measured. The time of a system call stands at the function that makes it. " +
 		"The floor is what the fewest possible reads and writes alone cost on this machine. nanosleep and most futex calls go by time: Go's runtime looks after its threads.</p>\n")
-	p.f("<table><tr><th>path<th class=\"n\">CPU of one<th class=\"n\">floor<th class=\"n\">in the kernel<th>system calls of one\n")
+	p.f("<table><tr><th>path<th class=\"n\">CPU<th class=\"n\">floor<th class=\"n\">kernel\n")
 	for i := range run.Profiles {
 		f := &run.Profiles[i]
-		p.f("<tr><td>%s<div class=\"quiet\">%s</div><td class=\"n\">%s µs<td class=\"n\">%s µs<td class=\"n\">%.0f %%<td>%s\n", html.EscapeString(f.Path), html.EscapeString(f.Work),
-			number(f.CPU), number(f.Floor), 100*f.Kernel, html.EscapeString(f.callsText()))
+		p.f("<tr><td>%s: %s<div class=\"quiet\">System calls: %s</div><td class=\"n\">%s µs<td class=\"n\">%s µs<td class=\"n\">%.0f %%\n", html.EscapeString(f.Path), html.EscapeString(f.Work),
+			html.EscapeString(f.callsText()), number(f.CPU), number(f.Floor), 100*f.Kernel)
 	}
 	p.f("</table>\n<div class=\"pictures\">\n")
 	for i := range run.Profiles {
@@ -33,7 +33,7 @@ func (p *page) profiles(r *Report) {
 
 // profile draws the functions of one path.
 func (p *page) profile(f *Profile) {
-	p.f("<figure class=\"hot\"><h3>%s</h3><table><tr><th>function<th class=\"n\">self<th class=\"n\">with callees<th class=\"bar\">\n", html.EscapeString(f.Path))
+	p.f("<figure class=\"hot\"><h3>%s</h3><table><tr><th>function<th class=\"n\">self<th class=\"n\">total<th class=\"bar\">\n", html.EscapeString(f.Path))
 	for _, h := range f.Functions {
 		p.f("<tr><td>%s<td class=\"n\">%.1f %%<td class=\"n\">%.1f %%<td class=\"bar\">", html.EscapeString(h.label()), 100*h.Self, 100*h.Total)
 		p.f("<svg viewBox=\"0 0 100 12\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect class=\"span\" width=\"%.1f\" y=\"3\" height=\"6\"/><rect class=\"dot\" width=\"%.1f\" y=\"3\" height=\"6\"/></svg>\n", 100*h.Total, 100*h.Self)

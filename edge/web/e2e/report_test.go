@@ -9,7 +9,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// Goal: the page of measurements opens without an error, shows its pictures, and fits desktops and phones, dark and light.
+// Goal: the page of measurements opens without an error, shows its pictures, profiles and bounds, fits desktops and phones,
+// dark and light, and is printed without the JSON at its end.
 // Method: the page of a small report that is kept for this, made by the built binary and opened as a file.
 func TestReportPage(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "report.html")
@@ -20,22 +21,26 @@ func TestReportPage(t *testing.T) {
 	for _, c := range []struct {
 		name          string
 		width, height int64
-		scheme        string
-	}{{"desktop", 1280, 900, "light"}, {"phone", 390, 844, "dark"}, {"small phone", 320, 568, "light"}} {
+		scheme, media string
+	}{{"desktop", 1280, 900, "light", "screen"}, {"phone", 390, 844, "dark", "screen"}, {"small phone", 320, 568, "light", "screen"}, {"paper", 794, 1123, "light", "print"}} {
 		p.run(chromedp.EmulateViewport(c.width, c.height),
-			emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: c.scheme}}),
+			emulation.SetEmulatedMedia().WithMedia(c.media).WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: c.scheme}}),
 			chromedp.Navigate("file://"+file))
 		var seen struct {
 			Title, Paper         string
 			Width, Plots, Tables int64
+			Profiles, Bounds     int64
+			Raw                  bool // the JSON is shown
 			Broken               []string
 		}
 		p.eval(`for (const d of document.querySelectorAll("details:not(.raw)")) d.open = true;
 			return {title: document.title, paper: getComputedStyle(document.body).backgroundColor,
 				width: document.documentElement.scrollWidth, plots: document.querySelectorAll("svg.plot").length,
-				tables: document.querySelectorAll("table").length,
+				tables: document.querySelectorAll("table").length, profiles: document.querySelectorAll(".hot").length,
+				bounds: [...document.querySelectorAll("td .quiet")].filter(e => e.textContent.startsWith("bound: ")).length,
+				raw: document.querySelector(".raw").checkVisibility(),
 				broken: [...document.querySelectorAll("svg *")].flatMap(e => [...e.attributes]).filter(a => /NaN|Inf/.test(a.value)).map(a => a.name + "=" + a.value)}`, &seen)
-		if seen.Title == "" || seen.Plots < 10 || seen.Tables < 10 || len(seen.Broken) > 0 {
+		if seen.Title == "" || seen.Plots < 10 || seen.Tables < 10 || seen.Profiles != 6 || seen.Bounds < 5 || seen.Raw != (c.media == "screen") || len(seen.Broken) > 0 {
 			t.Errorf("%s: %+v", c.name, seen)
 		}
 		if seen.Width > c.width {
