@@ -31,6 +31,26 @@
 // History fails; local subscribers of other subjects go on. In a cluster a message without history may overtake one with
 // history of the same subject on a third node, because the two come from different servers.
 //
+// # Records and logs
+//
+// A record of the Store is the newest message of its subject; its revision is that message's sequence. Any node writes:
+// conditions are the server's (Nats-Expected-Last-Subject-Sequence), several records are one atomic batch, and a value
+// above 256 KiB is a batch too, with parts right in front of the record. The mark of a deleted record goes after 15
+// minutes. Get asks the stream's leader. List finds its keys in an index in the node's memory (about 120 bytes a key of
+// 40), which follows the stream by a consumer of headers; it asks the leader how far that must be, reads the values from
+// any replica, and reads again what does not agree with the index, so a page is as it was at one moment. A leader that
+// was cut off from the other servers may answer old records to nodes on its side until it notices, ten seconds at most;
+// no write can follow from them, as its condition fails.
+//
+// A log is one subject. Each write names the message it must follow, so two writers cannot both succeed: who was stopped
+// and replaced reads the end of the log before it can write again, finds the higher token there, and gets
+// broker.ErrFenced. Appends that come while one is under way go together as the next. The newest message says which entry
+// comes next, what is trimmed and what is cut; snapshots are published with a condition of the same kind, large ones
+// after pieces nobody sees before. An append whose answer is late is looked for in the log and sent again, which its
+// condition makes safe; after the wait (4 s) it is broker.ErrTimeout, and those behind it are broker.ErrBusy.
+//
+// With one replica the server stages each batch in files, 8 to 20 ms, one after the other; with three it is fast.
+//
 // # Jobs and timers
 //
 // A Queue and its Schedule are one stream, with one message for each job and timer under a subject of its own, so the
@@ -46,6 +66,6 @@
 // that is not heard of for ten seconds are free. An answered put, delete, release, bury and kick is stored by the
 // stream's replicas. A timer that fires is replaced by its job in one write, so it fires once.
 //
-// Messages are at most as large as the servers' max_payload, 1 MiB unless they are told otherwise; larger ones are
+// Messages of the Bus are at most as large as the servers' max_payload, 1 MiB unless they are told otherwise; larger ones are
 // broker.ErrTooLarge. deploy/nats holds settings for three servers.
 package nats

@@ -1,6 +1,7 @@
 package nats
 
 import (
+	"cmp"
 	crand "crypto/rand"
 	"errors"
 	"math/rand/v2"
@@ -84,7 +85,7 @@ type letter struct {
 func dial(o Options) (*link, error) {
 	l := &link{node: strings.ToLower(crand.Text()[:12]), in: make(chan *nats.Msg, MaxIn), out: make(chan *letter, MaxOut), wake: make(chan struct{}, 1),
 		stop: make(chan struct{}), wires: make(map[string]*wire), wild: make(map[string]*wire), calls: make(map[uint64]*call)}
-	options := []nats.Option{nats.Name("gosper " + l.node), nats.NoEcho(), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
+	options := []nats.Option{nats.Name("gosper " + cmp.Or(o.name, l.node)), nats.NoEcho(), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
 		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(2), nats.Timeout(dialTimeout), nats.FlusherTimeout(writeTimeout),
 		nats.CustomReconnectDelay(pause), nats.IgnoreAuthErrorAbort(), nats.DisconnectErrHandler(l.lost), nats.ReconnectHandler(l.returned),
 		nats.ErrorHandler(l.failed)}

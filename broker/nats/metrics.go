@@ -25,6 +25,7 @@ func Metrics() []broker.Metric {
 		{Name: "gosper_nats_queue_far_total", Help: "Calls of other nodes that came to this one while it led the jobs."},
 		{Name: "gosper_nats_log_entries_total", Help: "Entries that were appended to logs."},
 		{Name: "gosper_nats_log_reads_total", Help: "Entries that were read from logs."},
+		{Name: "gosper_nats_lost_total", Help: "Times that the stream of records or logs came back with less than this node had seen of it."},
 		{Name: "gosper_nats_store_commits_total", Help: "Commits of the store that were written."},
 		{Name: "gosper_nats_store_lists_total", Help: "Rounds of reading that lists of the store took."},
 	}
@@ -51,6 +52,7 @@ var (
 
 	logEntriesTotal = metrics.NewCounter("gosper_nats_log_entries_total")
 	logReadsTotal   = metrics.NewCounter("gosper_nats_log_reads_total")
+	lostTotal       = metrics.NewCounter("gosper_nats_lost_total")
 	commitsTotal    = metrics.NewCounter("gosper_nats_store_commits_total")
 	listRoundsTotal = metrics.NewCounter("gosper_nats_store_lists_total")
 )

@@ -37,6 +37,8 @@ type Options struct {
 	StartWait  time.Duration // how long Open waits for the servers and the replicas. Default 15 s
 	Wait       time.Duration // how long a publish with history may wait for its turn, then for its answer. Default 5 s
 	Log        *slog.Logger  // nil: slog.Default()
+
+	name string // by which the servers list the link; "": one that is made up
 }
 
 // withDefaults takes what the URL says and fills in the rest. The URL it returns has no query.

@@ -17,7 +17,7 @@ import (
 type StateOptions struct {
 	URL       string              // as in Options
 	Password  string              // for a URL that names a user without one
-	Node      string              // name of this process, which no other one has; "": one is made up
+	Node      string              // name of this process, by which the servers list its links; "": one is made up
 	Jobs      broker.QueueOptions // rules of the Queue
 	StartWait time.Duration       // how long OpenState waits for the servers and the replicas. Default 15 s
 	Wait      time.Duration       // how long a call may take while the servers are away, at most. Default 4 s
@@ -29,14 +29,13 @@ type StateOptions struct {
 type State struct {
 	// static after construction
 	opts  Options
-	node  string
 	jobs  broker.QueueOptions
 	link  *link
 	store *Store
 	log   *Log
 	queue *Queue
 
-	talk   atomic.Pointer[Log] // the log, for messages of other nodes
+	ready  atomic.Bool // store and log are set
 	closed atomic.Bool
 	life   context.Context // ends with Close
 	end    context.CancelFunc
@@ -52,12 +51,12 @@ func OpenState(ctx context.Context, so StateOptions) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
+	o.name = so.Node
 	l, err := dial(o)
 	if err != nil {
 		return nil, err
 	}
-	fill(&so.Node, l.node)
-	s := &State{opts: o, node: so.Node, jobs: so.Jobs, link: l}
+	s := &State{opts: o, jobs: so.Jobs, link: l}
 	s.life, s.end = context.WithCancel(context.Background())
 	l.run(events{message: s.receive, back: s.back, dropped: s.dropped, sweep: func(time.Time) {}})
 	if err := s.open(ctx); err != nil {
@@ -88,7 +87,7 @@ func (s *State) open(ctx context.Context) error {
 	if s.log, err = openLog(short, s); err != nil {
 		return err
 	}
-	s.talk.Store(s.log)
+	s.ready.Store(true)
 	t := time.NewTicker(s.opts.StartWait)
 	defer t.Stop()
 	for before := uint64(0); ; {
@@ -156,13 +155,26 @@ func (s *State) Close() error {
 
 // receive takes a message that the link's subscriptions brought. It runs on the dispatcher.
 func (s *State) receive(m *nats.Msg) {
-	if l := s.talk.Load(); l != nil && m.Subject == wantSubject {
-		l.want(string(m.Data))
+	if m.Subject == wantSubject && s.ready.Load() {
+		s.log.want(string(m.Data))
 	}
 }
 
-// back runs when the link is up again.
-func (s *State) back() {}
+// back runs when the link is up again: it looks whether the servers have what they had.
+func (s *State) back() {
+	if !s.ready.Load() {
+		return
+	}
+	s.work.Go(func() { // not here: this goroutine of the NATS client is needed for the next reconnect
+		ctx, cancel := context.WithTimeout(s.life, s.opts.StartWait)
+		defer cancel()
+		for _, v := range []*vault{s.store.vault, s.log.vault} {
+			if err := v.ensure(ctx); err != nil && s.life.Err() == nil {
+				s.opts.Log.Error("what lasts is not whole", "error", err)
+			}
+		}
+	})
+}
 
 // dropped runs when messages of a pattern were dropped, because this node took them too slowly.
 func (s *State) dropped(string) {}

@@ -42,7 +42,6 @@ type vault struct {
 	batches atomic.Uint64
 	turns   chan struct{} // has room for the batches that may be on their way at once
 	highest atomic.Uint64 // of the sequences this node has seen
-	lost    atomic.Bool   // the stream came back with less than that
 }
 
 // newVault describes a stream with these subjects; perSubject messages are kept of each, 0: all.
@@ -63,6 +62,7 @@ func (v *vault) ensure(ctx context.Context) error {
 
 // try is one round of ensure.
 func (v *vault) try(ctx context.Context) (bool, error) {
+	seen := v.highest.Load()
 	i, err := v.about(ctx, "STREAM.INFO", nil)
 	var refused *apiError
 	switch {
@@ -79,11 +79,15 @@ func (v *vault) try(ctx context.Context) (bool, error) {
 			return false, err
 		}
 	}
-	if i.State.Last < v.highest.Load() && !v.lost.Swap(true) {
-		v.opts.Log.Error("the servers have lost records that were stored", "stream", v.config.Name, "last", i.State.Last, "seen", v.highest.Load())
+	whole := i.whole(v.opts.Replicas)
+	if whole && i.State.Last < seen {
+		lostTotal.Inc()
+		v.opts.Log.Error("the servers have lost what they had stored; do they run with sync_interval: always?", "stream", v.config.Name,
+			"last", i.State.Last, "seen", seen)
+		v.highest.Store(i.State.Last)
 	}
-	v.highest.Store(i.State.Last)
-	return i.whole(v.opts.Replicas), nil
+	v.see(i.State.Last)
+	return whole, nil
 }
 
 // see takes note of a sequence that the stream has given.
