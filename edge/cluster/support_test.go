@@ -204,7 +204,7 @@ func (s *shore) node(name string, change ...func(*Options)) *node {
 		s.t.Fatal(err)
 	}
 	limits := game.DefaultLimits()
-	limits.CommitWait = 500 * time.Millisecond
+	limits.CommitWait = 10 * time.Second
 	n.host, err = game.NewHost(s.t.Context(), game.Config{Log: farLog{s.log, n.fault}, Store: store, Budget: grid.NewBudget(s.bytes), Workers: 1,
 		Limits: limits, Sink: sink{n.cluster}, Node: n.cluster.Node(), Left: n.cluster.Left, Logger: testLog(name)})
 	if err != nil {

@@ -44,8 +44,10 @@ func (r *rig) gameNode(name string, log *memory.Log) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	limits := gameLimits()
+	limits.Games = 100
 	n := &rig{t: t, store: r.store, reg: r.reg, bus: r.bus, post: r.post, now: r.now, ids: uint64(name[0]) << 32}
-	n.games, err = game.NewHost(t.Context(), game.Config{Log: log, Store: r.store, Budget: grid.NewBudget(64 << 20), Workers: 1, Limits: gameLimits(),
+	n.games, err = game.NewHost(t.Context(), game.Config{Log: log, Store: r.store, Budget: grid.NewBudget(64 << 20), Workers: 1, Limits: limits,
 		Sink: NewGameSink(r.bus, c), Node: name, Left: c.Left, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
