@@ -98,7 +98,7 @@ func TestDocuments(t *testing.T) {
 			return strings.Contains(program, "func "+word+"Command()")
 		},
 		`\bgosper bench [a-z]+`:    func(w string) bool { return scenario[w[13:]] },
-		`\bgosper_[a-z_]+[a-z]\b`:         func(w string) bool { return metrics[w] },
+		`\bgosper_[a-z_]+[a-z]\b`:  func(w string) bool { return metrics[w] },
 		"(?:/admin|/debug)[/a-z]*": func(w string) bool { return paths[w] || paths[w[:strings.LastIndex(w, "/")+1]+"{profile}"] },
 		`\]\([^)]+\)`: func(w string) bool {
 			file, _, _ := strings.Cut(strings.Trim(w, "]()"), "#")
