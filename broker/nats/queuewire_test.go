@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
+
 	"gosper/broker"
 )
 
@@ -109,25 +111,37 @@ func TestQueueLongAnswers(t *testing.T) {
 	if len(names) != tubes+1 || names[tubes-1] != fmt.Sprintf("%0200d", tubes-1) {
 		t.Errorf("%d tubes", len(names))
 	}
-	for i := range maxShift + 1 {
-		key := fmt.Sprint(i)
-		all[0].ask(request{verb: verbSet, key: key, group: "g", due: time.Now().Add(time.Hour), tubes: []string{"t"}}, callWait, func(a reply) { answers <- a.err })
-		if i%1000 == 999 || i == maxShift {
-			for range i%1000 + 1 {
-				if err := <-answers; err != nil {
-					t.Fatal(err)
-				}
-			}
+}
+
+// Goal: what does not fit one write is refused, and changes nothing. Method: the longest list of shifted timers is as long
+// as the test says, by a queue of its own.
+func TestQueueShiftLimit(t *testing.T) {
+	t.Parallel()
+	s := boot(t, &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true, MaxPayload: 8 << 10})
+	q := leads(t, queueAt(t, s.ClientURL(), newSpace()))
+	ctx := context.Background()
+	most := q.mostMoved()
+	due := time.Now().Add(time.Hour).Truncate(time.Millisecond)
+	set := func(key string) {
+		t.Helper()
+		if err := q.schedule.Set(ctx, broker.Timer{Key: key, Group: "g", Due: due, Tube: "t"}); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if _, err := all[1].schedule.Shift(ctx, "g", time.Time{}, time.Hour); !errors.Is(err, broker.ErrTooLarge) {
+	for i := range most {
+		set(fmt.Sprint(i))
+	}
+	if n, err := q.schedule.Shift(ctx, "g", time.Time{}, time.Hour); n != most || err != nil {
+		t.Error(n, err)
+	}
+	set("one more")
+	if _, err := q.schedule.Shift(ctx, "g", time.Time{}, time.Hour); !errors.Is(err, broker.ErrTooLarge) {
 		t.Error(err)
 	}
-	if err := all[1].schedule.Cancel(ctx, "0"); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := all[1].schedule.Shift(ctx, "g", time.Time{}, time.Hour); n != maxShift || err != nil {
-		t.Error(n, err)
+	for key, want := range map[string]time.Time{"0": due.Add(time.Hour), "one more": due} {
+		if got, err := q.schedule.Get(ctx, key); err != nil || !got.Due.Equal(want) {
+			t.Errorf("timer %s is due %s, want %s, %v", key, got.Due, want, err)
+		}
 	}
 }
 
