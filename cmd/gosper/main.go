@@ -69,8 +69,14 @@ func main() {
 // untilSignal returns a context that ends at the first signal. From then on a signal has its usual effect: it ends the
 // process.
 func untilSignal() context.Context {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	ctx, end := context.WithCancel(context.Background())
+	first := make(chan os.Signal, 1)
+	signal.Notify(first, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-first
+		signal.Stop(first) // before anybody hears of the first one: whoever sees its effect may send the second
+		end()
+	}()
 	return ctx
 }
 
