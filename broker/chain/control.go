@@ -43,7 +43,7 @@ func (e *runner) resume(ctx context.Context, hash string) (Status, error) {
 
 // resumeOnce is one try of resume. REQUIRES: the chain is claimed.
 func (e *runner) resumeOnce(ctx context.Context, hash string) (Status, error) {
-	if e.running(hash) != nil {
+	if e.moving(ctx, hash) {
 		return Status{}, ErrRunning
 	}
 	w, r, err := e.read(ctx, hash)
@@ -119,6 +119,25 @@ func (e *runner) resumeAll(ctx context.Context) (int, error) {
 	return n, nil
 }
 
+// moving reports whether a chain has not ended. A run whose end is stored already is waited for: who has read of the end, on
+// another node perhaps, may give the next order before the run has left the memory of this one.
+func (e *runner) moving(ctx context.Context, hash string) bool {
+	run := e.running(hash)
+	if run == nil {
+		return false
+	}
+	if _, r, err := e.read(ctx, hash); err != nil || !r.State.over() {
+		return true
+	}
+	select {
+	case <-run.over:
+		return false
+	case <-e.ctx.Done():
+	case <-ctx.Done():
+	}
+	return true
+}
+
 // delete forgets an ended chain: ErrRunning for others.
 func (e *runner) delete(ctx context.Context, hash string) error {
 	release, err := e.claim(ctx, hash)
@@ -128,7 +147,7 @@ func (e *runner) delete(ctx context.Context, hash string) error {
 	defer release()
 	var r *record
 	for err = broker.ErrConflict; errors.Is(err, broker.ErrConflict); { // the news of its end was told at the same time
-		if e.running(hash) != nil {
+		if e.moving(ctx, hash) {
 			return ErrRunning
 		}
 		if _, r, err = e.read(ctx, hash); err != nil {
