@@ -32,7 +32,7 @@ type Log interface {
 	// Snapshot returns the newest snapshot with its place at <= before; ErrNotFound.
 	Snapshot(ctx context.Context, log string, before uint64) (at uint64, data []byte, err error)
 	// Trim drops entries and snapshots with places below seq.
-	Trim(ctx context.Context, log string, seq uint64) error
+	Trim(ctx context.Context, log string, token, seq uint64) error
 	// Cut drops entries with Seq >= from and snapshots with a place > from, for a rewind. The next entry gets Seq from
 	// again; a from that is not below Next changes nothing.
 	Cut(ctx context.Context, log string, token, from uint64) error

@@ -174,6 +174,7 @@ func logFencing(t *testing.T, l broker.Log, name string) {
 		wants(t, err, broker.ErrFenced)
 		wants(t, l.SaveSnapshot(ctx, name, old, 2, nil), broker.ErrFenced)
 		wants(t, l.Cut(ctx, name, old, 1), broker.ErrFenced)
+		wants(t, l.Trim(ctx, name, old, 2), broker.ErrFenced)
 	}
 	must(t, l.SaveSnapshot(ctx, name, 8, 2, nil))
 	_, err = appendWait(t, l, name, 7, "c")
@@ -181,6 +182,13 @@ func logFencing(t *testing.T, l broker.Log, name string) {
 	_, err = appendWait(t, l, name, 8, "c")
 	must(t, err)
 	checkLog(t, l, name, 0, 10, 4, "1=a", "2=b", "3=c")
+	must(t, l.Trim(ctx, name, 9, 2))
+	_, err = appendWait(t, l, name, 8, "d")
+	wants(t, err, broker.ErrFenced)
+	must(t, l.Trim(ctx, name, 10, 2)) // drops nothing, but its token counts
+	_, err = appendWait(t, l, name, 9, "d")
+	wants(t, err, broker.ErrFenced)
+	checkLog(t, l, name, 0, 10, 4, "2=b", "3=c")
 }
 
 func checkSnapshot(t *testing.T, l broker.Log, name string, before, at uint64, want string) {
@@ -224,17 +232,17 @@ func logSnapshots(t *testing.T, l broker.Log, name string) {
 
 func logTrim(t *testing.T, l broker.Log, name string) {
 	ctx := within(t)
-	must(t, l.Trim(ctx, name, 5))
+	must(t, l.Trim(ctx, name, 0, 5))
 	_, err := appendWait(t, l, name, 0, "a", "b", "c", "d")
 	must(t, err)
 	must(t, l.SaveSnapshot(ctx, name, 0, 2, []byte("s2")))
 	must(t, l.SaveSnapshot(ctx, name, 0, 3, []byte("s3")))
-	must(t, l.Trim(ctx, name, 3))
+	must(t, l.Trim(ctx, name, 0, 3))
 	checkLog(t, l, name, 0, 10, 5, "3=c", "4=d")
 	checkSnapshot(t, l, name, 2, 0, "none")
 	checkSnapshot(t, l, name, 9, 3, "s3")
-	must(t, l.Trim(ctx, name, 2))
-	must(t, l.Trim(ctx, name, 100))
+	must(t, l.Trim(ctx, name, 0, 2))
+	must(t, l.Trim(ctx, name, 0, 100))
 	checkLog(t, l, name, 0, 10, 5)
 	checkSnapshot(t, l, name, 1000, 0, "none")
 	first, err := appendWait(t, l, name, 0, "e")
@@ -260,7 +268,7 @@ func logCut(t *testing.T, l broker.Log, name string) {
 	if err != nil || first != 3 {
 		t.Fatal(first, err)
 	}
-	must(t, l.Trim(ctx, name, 3))
+	must(t, l.Trim(ctx, name, 0, 3))
 	must(t, l.Cut(ctx, name, 0, 3))
 	checkLog(t, l, name, 0, 10, 3)
 	must(t, l.Cut(ctx, name, 0, 2)) // below what was trimmed
@@ -302,7 +310,7 @@ func logBadInput(t *testing.T, l broker.Log, name string) {
 		_, err = l.Next(ctx, bad)
 		wants(t, err, broker.ErrBadName)
 		_, _, err = l.Snapshot(ctx, bad, 0)
-		for _, err := range []error{err, l.SaveSnapshot(ctx, bad, 0, 1, nil), l.Trim(ctx, bad, 1), l.Cut(ctx, bad, 0, 1), l.Drop(ctx, bad)} {
+		for _, err := range []error{err, l.SaveSnapshot(ctx, bad, 0, 1, nil), l.Trim(ctx, bad, 0, 1), l.Cut(ctx, bad, 0, 1), l.Drop(ctx, bad)} {
 			wants(t, err, broker.ErrBadName)
 		}
 	}

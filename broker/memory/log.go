@@ -171,11 +171,14 @@ func (l *Log) Snapshot(ctx context.Context, name string, before uint64) (uint64,
 }
 
 // Trim implements broker.Log.
-func (l *Log) Trim(ctx context.Context, name string, seq uint64) error {
+func (l *Log) Trim(ctx context.Context, name string, token, seq uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	j, err := l.look(ctx, name)
 	if j == nil || err != nil {
+		return err
+	}
+	if err := j.fence(name, token); err != nil {
 		return err
 	}
 	j.snapshots = slices.Delete(j.snapshots, 0, j.find(seq))

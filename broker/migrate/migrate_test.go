@@ -106,7 +106,7 @@ func fillLogs(t *testing.T, l broker.Log) {
 			}
 		}
 	}
-	if err := errors.Join(l.Trim(t.Context(), "game.g1", 300), l.Trim(t.Context(), "game.g2", 41)); err != nil {
+	if err := errors.Join(l.Trim(t.Context(), "game.g1", 0, 300), l.Trim(t.Context(), "game.g2", 0, 41)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -176,7 +176,7 @@ func (l logs) Begin(ctx context.Context, name string, first uint64) error {
 	}
 	done := make(chan error, 1)
 	l.Append(name, 0, make([][]byte, first-1), func(_ uint64, err error) { done <- err })
-	return errors.Join(<-done, l.Trim(ctx, name, first))
+	return errors.Join(<-done, l.Trim(ctx, name, 0, first))
 }
 
 // shelf is Jobs in a slice.

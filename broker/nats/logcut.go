@@ -13,19 +13,19 @@ import (
 const maxDead = 32
 
 // Trim implements broker.Log. The newest message stays whatever is trimmed, as it says which entry comes next.
-func (l *Log) Trim(ctx context.Context, log string, seq uint64) error {
+func (l *Log) Trim(ctx context.Context, log string, token, seq uint64) error {
 	_, ctx, cancel, err := l.look(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer cancel()
-	return l.do(ctx, log, func(ctx context.Context, j *journal) error { return j.trim(ctx, seq) })
+	return l.do(ctx, log, func(ctx context.Context, j *journal) error { return j.trim(ctx, token, seq) })
 }
 
-func (j *journal) trim(ctx context.Context, seq uint64) error {
+func (j *journal) trim(ctx context.Context, token, seq uint64) error {
 	var gone []shot
 	changed := false
-	err := j.commit(ctx, noToken, func(now end) (*change, error) {
+	err := j.commit(ctx, token, func(now end) (*change, error) {
 		if now.seq == 0 {
 			return nil, nil
 		}
@@ -34,7 +34,7 @@ func (j *journal) trim(ctx context.Context, seq uint64) error {
 			return nil, err
 		}
 		c := &change{first: now.next(), low: min(max(seq, now.low), now.next()), dead: now.dead, with: j.marks(gone)}
-		if changed = c.low > now.low || len(gone) > 0; !changed {
+		if changed = c.low > now.low || len(gone) > 0; !changed && token == now.token {
 			return nil, nil
 		}
 		return c, nil

@@ -158,7 +158,7 @@ func logModel(t *testing.T, nodes []*State) {
 			seq = max(seq, uint64(r.IntN(int(next)+3)))
 			sameError(t, model.Cut(ctx, name, token, seq), real.Cut(ctx, name, token, seq))
 		case what < 13:
-			sameError(t, model.Trim(ctx, name, seq), real.Trim(ctx, name, seq))
+			sameError(t, model.Trim(ctx, name, token, seq), real.Trim(ctx, name, token, seq))
 		case what < 15:
 			atA, dataA, errA := model.Snapshot(ctx, name, seq)
 			atB, dataB, errB := real.Snapshot(ctx, name, seq)

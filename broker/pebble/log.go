@@ -124,8 +124,11 @@ func (l *Log) SaveSnapshot(ctx context.Context, name string, token, at uint64, d
 }
 
 // Trim implements broker.Log.
-func (l *Log) Trim(ctx context.Context, name string, seq uint64) error {
+func (l *Log) Trim(ctx context.Context, name string, token, seq uint64) error {
 	return l.change(ctx, name, func(t *tx, s *logState) error {
+		if err := s.fence(t, token); err != nil {
+			return err
+		}
 		s.dropSnapshots(t, func(at uint64) bool { return at < seq })
 		seq := min(seq, s.next)
 		if seq <= s.first {

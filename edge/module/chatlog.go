@@ -364,7 +364,7 @@ func (l *ChatLog) trim() {
 		return h.last >= oldest && l.total-h.before <= uint64(l.options.Bytes)
 	})
 	if err == nil && keep > 1 {
-		err = l.options.Log.Trim(ctx, chatLogName, keep)
+		err = l.options.Log.Trim(ctx, chatLogName, l.token, keep)
 	}
 	if err != nil && !errors.Is(err, broker.ErrClosed) {
 		l.options.Slog.Warn("old lines of the chat log were not dropped", "error", err)

@@ -133,7 +133,7 @@ func (h *Host) saveSnapshot(ctx context.Context, id ID, token, at uint64, data [
 	}
 	snapshotsTotal.Inc()
 	if trim {
-		if err := h.storage.Trim(ctx, id.logName(), oldest); err != nil {
+		if err := h.storage.Trim(ctx, id.logName(), token, oldest); err != nil {
 			h.log.Warn("old history of a game was not dropped", "game", id, "err", err)
 		}
 	}

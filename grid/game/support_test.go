@@ -142,11 +142,11 @@ func (l *faultyLog) Snapshot(ctx context.Context, name string, before uint64) (u
 	return l.Log.Snapshot(ctx, name, before)
 }
 
-func (l *faultyLog) Trim(ctx context.Context, name string, seq uint64) error {
+func (l *faultyLog) Trim(ctx context.Context, name string, token, seq uint64) error {
 	if err := l.failing(); err != nil {
 		return err
 	}
-	return l.Log.Trim(ctx, name, seq)
+	return l.Log.Trim(ctx, name, token, seq)
 }
 
 func (l *faultyLog) Cut(ctx context.Context, name string, token, from uint64) error {
