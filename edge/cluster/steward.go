@@ -282,13 +282,50 @@ func (s *steward) ask(ctx context.Context, l *link, h handOver) error {
 }
 
 // Place chooses the node for a new game of that many bytes of memory: the one with the fewest games among those with room,
-// this one when it is as good as others, or has nobody else. "" when this node runs no games and reaches none that does.
-func (c *Cluster) Place(bytes int64) string {
+// this one when it is as good as others, or has nobody else. "" when this node runs no games and reaches none with room. A node
+// that runs none and reaches none that does, since it has just begun or they are exchanged, waits for one until the context
+// ends, for Options.Wait at most.
+func (c *Cluster) Place(ctx context.Context, bytes int64) string {
 	node := c.pick(bytes, !c.draining.Load())
-	if node == "" && !c.options.Guest {
-		node = c.options.Node
+	switch {
+	case node != "":
+		return node
+	case !c.options.Guest:
+		return c.options.Node
+	case !c.reachesGames() && c.waitForGames(ctx):
+		return c.pick(bytes, false)
 	}
-	return node
+	return ""
+}
+
+// reachesGames says whether there is a link to a node that takes games.
+func (c *Cluster) reachesGames() bool {
+	for name, m := range c.members.alive() {
+		if !m.Draining && c.links.get(name) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// waitForGames waits for a link to a node that takes games, and reports whether there is one.
+func (c *Cluster) waitForGames(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, c.options.Wait)
+	defer cancel()
+	again := time.NewTicker(retryRest)
+	defer again.Stop()
+	for {
+		select {
+		case <-again.C:
+			if c.reachesGames() {
+				return true
+			}
+		case <-ctx.Done():
+			return false
+		case <-c.ctx.Done():
+			return false
+		}
+	}
 }
 
 // pick chooses a node with room, "" for none, and counts the game as sent there.

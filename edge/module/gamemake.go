@@ -176,7 +176,7 @@ func defineCreate(f Function) Function {
 			return nil, err
 		}
 		if t.nodes != nil && c.far == nil {
-			switch node := t.nodes.Place(game.Memory(r.Grids)); node {
+			switch node := t.nodes.Place(c.Context, game.Memory(r.Grids)); node {
 			case t.nodes.Node():
 			case "":
 				return nil, game.ErrMoving

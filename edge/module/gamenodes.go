@@ -25,8 +25,8 @@ type GameNodes interface {
 	AskNode(node string, question []byte, done func(answer []byte, err error))
 	// AskAll asks every other node and returns the answers that came in time.
 	AskAll(ctx context.Context, question []byte) [][]byte
-	// Place names the node that is best for a new game of so many bytes; "" when there is none.
-	Place(bytes int64) string
+	// Place names the node that is best for a new game of so many bytes; "" when there is none. It may wait for one.
+	Place(ctx context.Context, bytes int64) string
 	// Known says whether some node has the game. It does not block.
 	Known(id game.ID) bool
 }
