@@ -157,10 +157,12 @@ func (r *reader) cells(states bool) *grid.Pattern {
 	p.Cells = make([]grid.Cell, 0, n)
 	c := grid.Cell{X: -1, State: 1}
 	for range n {
-		if v := r.upTo(2*grid.MaxSide + 1); v&1 == 0 {
-			if c.X += int32(v >> 1); v == 0 {
-				r.fail()
-			}
+		v := r.upTo(2*grid.MaxSide + 1)
+		if v>>1 == 0 { // the same cell, or a row again
+			r.fail()
+		}
+		if v&1 == 0 {
+			c.X += int32(v >> 1)
 		} else {
 			c.Y += int32(v >> 1)
 			c.X = int32(r.upTo(grid.MaxSide))
