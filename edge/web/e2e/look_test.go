@@ -49,6 +49,7 @@ func TestEveryScreen(t *testing.T) {
 				p.until(`document.querySelector('.line-game')`)
 			case "lobby form":
 				p.click(`#new-game`)
+				p.until(`!document.getElementById('create-form').hidden`)
 			case "social mail", "social friends", "social family", "social gifts", "social news":
 				p.social(strings.TrimPrefix(part, "social "))
 			default:
@@ -96,6 +97,7 @@ func TestEveryScreen(t *testing.T) {
 			}
 		}
 		p.click(`#new-game`)
+		p.until(`document.getElementById('create-form').hidden`) // the list moves up
 		p.click(`.line-game`)
 		p.playing()
 	}
