@@ -402,7 +402,7 @@ func TestPlace(t *testing.T) {
 	nodes := s.nodes("a", "b", "c")
 	count := map[string]int{}
 	for range 9 {
-		at := nodes[0].cluster.Place(t.Context(), 1 << 10)
+		at := nodes[0].cluster.Place(t.Context(), 1<<10)
 		count[at]++
 		nodes[slices.IndexFunc(nodes, func(n *node) bool { return n.name == at })].create(false)
 	}
@@ -411,7 +411,7 @@ func TestPlace(t *testing.T) {
 			t.Errorf("games went to %v", count)
 		}
 	}
-	if at := nodes[0].cluster.Place(t.Context(), 1 << 40); at != "a" {
+	if at := nodes[0].cluster.Place(t.Context(), 1<<40); at != "a" {
 		t.Errorf("what fits nowhere goes to %q, want the node that says so", at)
 	}
 	var names []string
@@ -423,10 +423,10 @@ func TestPlace(t *testing.T) {
 	}
 	guest := s.node("guest", func(o *Options) { o.Guest = true })
 	guest.meets(3)
-	if at := guest.cluster.Place(t.Context(), 1 << 40); at != "" {
+	if at := guest.cluster.Place(t.Context(), 1<<40); at != "" {
 		t.Errorf("a guest places a game at %q", at)
 	}
-	if at := guest.cluster.Place(t.Context(), 1 << 10); at == "" || at == "guest" {
+	if at := guest.cluster.Place(t.Context(), 1<<10); at == "" || at == "guest" {
 		t.Errorf("a guest places a game at %q", at)
 	}
 }
