@@ -102,6 +102,8 @@ type conn struct {
 	header bool // a PROXY header has to come first; owned by the reading goroutine
 	remote atomic.Pointer[net.TCPAddr]
 
+	refused atomic.Bool // a request was answered before all of it was read
+
 	mu   sync.Mutex
 	from netip.Addr // under which it is counted; guarded by mu
 	gone bool       // released, or handed to an event loop; guarded by mu
@@ -158,8 +160,27 @@ func (c *conn) leave() (from netip.Addr, counted bool) {
 	return c.from, counted
 }
 
+// Bounds of what is read after the answer to a request that was not read whole.
+const (
+	lingerTime  = 2 * time.Second
+	lingerBytes = 8 << 20
+)
+
+// linger reads on until the client has seen the answer and closes. A socket that is closed with bytes unread resets the
+// connection (RFC 9112, section 9.6), and the client might lose the answer that says why.
+func (c *conn) linger() {
+	half, ok := c.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || c.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // whatever ends it, the close follows
+}
+
 // Close closes the socket and gives its place back, once.
 func (c *conn) Close() error {
+	if c.refused.Swap(false) {
+		c.linger()
+	}
 	if from, counted := c.leave(); counted && c.room != nil {
 		c.room.Release(from)
 	}

@@ -3,6 +3,7 @@ package control
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -67,6 +68,20 @@ func TestSizes(t *testing.T) {
 	if answer := r.raw("http", "\x16\x03\x01 not HTTP\r\n\r\n"); !strings.HasPrefix(answer, "HTTP/1.1 400 ") || !strings.Contains(answer, `"message"`) {
 		t.Errorf("no HTTP: %q", answer)
 	}
+}
+
+// Goal: a client that writes all of a body that is refused still gets the answer, not a reset. Method: a body beyond what sockets
+// buffer; read only after all of it was written.
+func TestRefusedBodyIsAnswered(t *testing.T) {
+	r := newRig(t, nil)
+	const size = 7 << 20
+	request := fmt.Sprintf("POST /api/call/user/clientCode HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", size, strings.Repeat("x", size))
+	for _, port := range []string{"http", "internal"} {
+		if answer := r.raw(port, request); !strings.HasPrefix(answer, "HTTP/1.1 413 ") {
+			t.Errorf("%s: %.200q", port, answer)
+		}
+	}
+	r.noPlacesHeld()
 }
 
 // Goal: no connection beyond the room of the node, and none is lost to the count. Method: fill the room, one more, let

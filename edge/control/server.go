@@ -237,12 +237,16 @@ func badRequest(ctx *fasthttp.RequestCtx, err error) {
 	ctx.SetConnectionClose()
 	var small *fasthttp.ErrSmallBuffer
 	var timeout net.Error
+	late := errors.As(err, &timeout) && timeout.Timeout()
+	if place := placeOf(ctx.Conn()); place != nil && !late {
+		place.refused.Store(true)
+	}
 	switch {
 	case errors.As(err, &small):
 		fail(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, protocol.StatusTooMuch, "headers are too large")
 	case errors.Is(err, fasthttp.ErrBodyTooLarge):
 		fail(ctx, fasthttp.StatusRequestEntityTooLarge, protocol.StatusTooMuch, "body is too large")
-	case errors.As(err, &timeout) && timeout.Timeout():
+	case late:
 		fail(ctx, fasthttp.StatusRequestTimeout, protocol.StatusUnknown, "request was too slow")
 	default:
 		fail(ctx, fasthttp.StatusBadRequest, protocol.StatusUnknown, "malformed request")

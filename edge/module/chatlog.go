@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +27,7 @@ const (
 	chatLogEntry   = 64 << 10               // bytes after which an entry is written at once
 	chatLogTrim    = 10 * time.Second       // old entries are dropped so often
 	chatLogTimeout = 10 * time.Second       // for one step of the engine
+	chatLogRetry   = time.Second            // a log that could not be taken over is tried again after so long
 	chatLogRecall  = 15 * time.Second       // a log that another node keeps: lines of so long are at hand, should that node die
 
 	ChatLogAgeLeast   = time.Hour // shortest age
@@ -69,7 +71,8 @@ type ChatLog struct {
 
 	// owned by run
 	writes  bool
-	token   uint64            // fences a node that was replaced
+	token   uint64            // fences a node that was replaced; 0: another node writes, or nothing is shared
+	retry   *time.Timer       // runs when the log could not be taken over
 	recent  []*broker.Message // while another node writes
 	total   uint64            // bytes of all entries ever
 	failing bool              // the last entry was not written
@@ -111,7 +114,8 @@ func OpenChatLog(ctx context.Context, o ChatLogOptions) (*ChatLog, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	l := &ChatLog{options: o, queue: make(chan *broker.Message, chatLogQueue), stop: make(chan struct{}), turn: make(chan uint64)}
+	l := &ChatLog{options: o, queue: make(chan *broker.Message, chatLogQueue), stop: make(chan struct{}), turn: make(chan uint64),
+		retry: time.NewTimer(chatLogRetry)}
 	if !o.Shared {
 		if _, err := l.resume(ctx); err != nil {
 			return nil, err
@@ -124,6 +128,12 @@ func OpenChatLog(ctx context.Context, o ChatLogOptions) (*ChatLog, error) {
 	}
 	l.ended.Go(l.run)
 	return l, nil
+}
+
+// fence makes the log refuse the writers before token: what is read of it afterwards is all they have written. It cuts
+// nothing, as no entry is that far.
+func (l *ChatLog) fence(ctx context.Context, token uint64) error {
+	return l.options.Log.Cut(ctx, chatLogName, token, math.MaxUint64)
 }
 
 // resume reads where the log ends, and returns the time of its last line in unix milliseconds.
@@ -162,9 +172,14 @@ func (l *ChatLog) change(token uint64, b *batch) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), chatLogTimeout)
 	defer cancel()
-	last, err := l.resume(ctx)
+	var last uint64
+	err := l.fence(ctx, token)
+	if err == nil {
+		last, err = l.resume(ctx)
+	}
 	if err != nil {
-		l.options.Slog.Error("the chat log cannot be written by this node", "error", err)
+		l.options.Slog.Error("the chat log cannot be written by this node now", "error", err)
+		l.giveUp(err)
 		return
 	}
 	for _, m := range l.recent {
@@ -173,6 +188,15 @@ func (l *ChatLog) change(token uint64, b *batch) {
 		}
 	}
 	l.writes, l.recent = true, nil
+}
+
+// giveUp ends the writing after err: for good when another node writes, else until the next try.
+func (l *ChatLog) giveUp(err error) {
+	l.writes = false
+	if errors.Is(err, broker.ErrFenced) {
+		l.token = 0
+	}
+	l.retry.Reset(chatLogRetry)
 }
 
 // remember keeps the lines of the last moments at hand while another node writes.
@@ -212,6 +236,7 @@ func (l *ChatLog) leaveOut(n int64) {
 func (l *ChatLog) run() {
 	gather := time.NewTimer(chatLogGather)
 	defer gather.Stop()
+	defer l.retry.Stop()
 	for open := true; open; {
 		var b batch
 		select {
@@ -225,6 +250,10 @@ func (l *ChatLog) run() {
 			open = l.fill(&b, gather.C)
 		case token := <-l.turn:
 			l.change(token, &b)
+		case <-l.retry.C:
+			if l.token != 0 && !l.writes {
+				l.change(l.token, &b)
+			}
 		case <-l.stop:
 			open = false
 		}
@@ -332,7 +361,7 @@ func (l *ChatLog) write(b *batch) {
 	if err := <-done; err != nil {
 		l.lost.Add(lost)
 		if errors.Is(err, broker.ErrFenced) {
-			l.writes = false // another node writes it now, with these lines
+			l.giveUp(err) // the other node writes these lines
 			return
 		}
 		l.leaveOut(b.lines)

@@ -33,6 +33,13 @@ func (l *stubbornLog) Append(name string, token uint64, entries [][]byte, done f
 	l.Log.Append(name, token, entries, done)
 }
 
+func (l *stubbornLog) Cut(ctx context.Context, name string, token, from uint64) error {
+	if l.refuse.Load() {
+		return broker.ErrDiskFull
+	}
+	return l.Log.Cut(ctx, name, token, from)
+}
+
 // chatRig is a chat log on memory engines, in a bubble of time.
 type chatRig struct {
 	t   *testing.T

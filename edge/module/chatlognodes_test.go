@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,5 +63,35 @@ func TestChatLogGoesRound(t *testing.T) {
 		if got, lost := r.search(ChatQuery{}); got != strings.Join(want, " ") || lost != 0 {
 			t.Errorf("the log has %s, %d lost\nwant %s", got, lost, strings.Join(want, " "))
 		}
+	})
+}
+
+// Goal: a node that leads while the engine is away takes the log over once it is back. Method: refuse for a while, with lines said meanwhile.
+func TestChatLogTakenOverLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &chatRig{t: t, bus: memory.NewBus(memory.BusOptions{}), log: &stubbornLog{Log: memory.NewLog()}}
+		l, err := OpenChatLog(t.Context(), ChatLogOptions{Bus: r.bus, Log: r.log, Age: 24 * time.Hour, Bytes: 1 << 30, Shared: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		r.ChatLog = l
+		r.log.refuse.Store(true)
+		ctx, cancel := context.WithCancel(t.Context())
+		var kept sync.WaitGroup
+		kept.Go(func() { l.Keep(ctx, 1) })
+		for i := range 8 {
+			if i == 5 {
+				r.log.refuse.Store(false)
+			}
+			r.say("0", "", "Ann", fmt.Sprint("line", i))
+			time.Sleep(300 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		if got, lost := r.search(ChatQuery{}); got != "line0 line1 line2 line3 line4 line5 line6 line7" || lost != 0 {
+			t.Errorf("the log has %s, %d lost", got, lost)
+		}
+		cancel()
+		kept.Wait()
 	})
 }
