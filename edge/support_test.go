@@ -328,6 +328,7 @@ func start(t testing.TB, change func(*edge.Config)) *server {
 	}
 	cfg.Limits.ChatRate, cfg.Limits.CallRate, cfg.Limits.DrainSpread = 0, 0, 100*time.Millisecond
 	cfg.Limits.Heartbeat = time.Hour // pings come in tests that ask for them
+	cfg.Limits.AuthTimeout = time.Hour
 	if change != nil {
 		change(&cfg)
 	}
@@ -377,7 +378,7 @@ func shared(t testing.TB) *server {
 		bus := newBus()
 		s := &server{bus: bus, mod: &fakeModule{bus: bus, hold: make(chan struct{}), sessions: map[uint64]module.Session{}}}
 		lim := edge.DefaultLimits()
-		lim.ChatRate, lim.CallRate, lim.Heartbeat = 0, 0, time.Hour
+		lim.ChatRate, lim.CallRate, lim.Heartbeat, lim.AuthTimeout = 0, 0, time.Hour, time.Hour
 		var err error
 		s.Engine, err = edge.Start(edge.Config{
 			Loops: 2, Limits: lim, Bus: bus, Dispatcher: s.mod,
@@ -551,7 +552,7 @@ func (c *client) wantClose(code protocol.CloseCode) {
 		if err != nil || got != code {
 			c.t.Fatalf("closed with %v (%v), want %v", got, err, code)
 		}
-		c.send(string(protocol.AppendMaskedClose(nil, [4]byte{}, code, "")))
+		c.Conn.Write(protocol.AppendMaskedClose(nil, [4]byte{}, code, "")) // fails when the server has waited long enough
 		c.rest()
 		return
 	}
