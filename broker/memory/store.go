@@ -11,6 +11,8 @@ import (
 
 // Store is a broker.Store in memory. Watch functions are called by the writer, before its write returns.
 type Store struct {
+	keys.Single
+
 	mu       sync.RWMutex
 	records  map[string]broker.Record // guarded by mu
 	order    keys.Ordered             // guarded by mu
@@ -24,7 +26,11 @@ type Store struct {
 var _ broker.Store = (*Store)(nil)
 
 // NewStore returns an empty store.
-func NewStore() *Store { return &Store{records: make(map[string]broker.Record)} }
+func NewStore() *Store {
+	s := &Store{records: make(map[string]broker.Record)}
+	s.Single = keys.SingleOf(s.Commit)
+	return s
+}
 
 // Get implements broker.Store.
 func (s *Store) Get(ctx context.Context, key string) (broker.Record, error) {
@@ -42,35 +48,6 @@ func (s *Store) Get(ctx context.Context, key string) (broker.Record, error) {
 	}
 	r.Value = clone(r.Value)
 	return r, nil
-}
-
-// Put implements broker.Store.
-func (s *Store) Put(ctx context.Context, key string, value []byte) (uint64, error) {
-	return s.one(ctx, broker.OpPut(key, value))
-}
-
-// Create implements broker.Store.
-func (s *Store) Create(ctx context.Context, key string, value []byte) (uint64, error) {
-	return s.one(ctx, broker.OpCreate(key, value))
-}
-
-// Update implements broker.Store.
-func (s *Store) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	return s.one(ctx, broker.OpUpdate(key, value, revision))
-}
-
-// Delete implements broker.Store.
-func (s *Store) Delete(ctx context.Context, key string, revision uint64) error {
-	_, err := s.one(ctx, broker.OpDelete(key, revision))
-	return err
-}
-
-func (s *Store) one(ctx context.Context, op broker.Op) (uint64, error) {
-	revisions, err := s.Commit(ctx, op)
-	if err != nil {
-		return 0, err
-	}
-	return revisions[0], nil
 }
 
 // Commit implements broker.Store.

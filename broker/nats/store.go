@@ -24,6 +24,8 @@ const (
 // Store is the broker.Store of the nodes that share NATS servers. Writes and Gets go to the stream's leader; List finds
 // its keys in the node's own index, after it has all that the leader had when List began.
 type Store struct {
+	keys.Single
+
 	// static after construction
 	vault *vault
 	index *index
@@ -46,6 +48,7 @@ func openStore(ctx context.Context, state *State, whole func()) (*Store, error) 
 	}
 	s := &Store{vault: newVault(state.link, state.opts, storeStream, 1, recordPrefix+"*", partPrefix+"*.*"), life: state.life,
 		part: partSize(state.link.conn.MaxPayload())}
+	s.Single = keys.SingleOf(s.Commit)
 	s.index = newIndex(s.changed)
 	s.feed = &feed{store: s, js: js}
 	s.teller.init(s)
@@ -107,35 +110,6 @@ func (s *Store) get(ctx context.Context, key string) (broker.Record, error) {
 		case <-time.After(behindWait):
 		}
 	}
-}
-
-// Put implements broker.Store.
-func (s *Store) Put(ctx context.Context, key string, value []byte) (uint64, error) {
-	return s.one(ctx, broker.OpPut(key, value))
-}
-
-// Create implements broker.Store.
-func (s *Store) Create(ctx context.Context, key string, value []byte) (uint64, error) {
-	return s.one(ctx, broker.OpCreate(key, value))
-}
-
-// Update implements broker.Store.
-func (s *Store) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	return s.one(ctx, broker.OpUpdate(key, value, revision))
-}
-
-// Delete implements broker.Store.
-func (s *Store) Delete(ctx context.Context, key string, revision uint64) error {
-	_, err := s.one(ctx, broker.OpDelete(key, revision))
-	return err
-}
-
-func (s *Store) one(ctx context.Context, op broker.Op) (uint64, error) {
-	revisions, err := s.Commit(ctx, op)
-	if err != nil {
-		return 0, err
-	}
-	return revisions[0], nil
 }
 
 // Watch implements broker.Store. The values are read when the change is known, so of several quick changes of a key only

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"gosper/broker"
+	"gosper/broker/keys"
 	"gosper/broker/memory"
 )
 
@@ -180,6 +181,7 @@ func newDB(dir string, o Options) *DB {
 	db := &DB{opts: o, log: o.Log, dir: dir}
 	db.space = &space{fs: o.FS, dir: dir, min: o.MinFree}
 	db.store = &Store{db: db}
+	db.store.Single = keys.SingleOf(db.store.Commit)
 	db.bus = newBus(db)
 	db.journal = &Log{db: db, states: make(map[string]*logState)}
 	db.registry = &Registry{db: db, prefixes: o.Ephemeral, volatile: memory.NewRegistry()}

@@ -18,6 +18,8 @@ const revisionBlock = 1 << 16
 
 // Store is the broker.Store of a DB.
 type Store struct {
+	keys.Single
+
 	db       *DB
 	watchers keys.Watchers
 
@@ -56,35 +58,6 @@ func record(key string, value []byte) (broker.Record, error) {
 	}
 	revision, err := parseNumber(value[:8])
 	return broker.Record{Key: key, Value: append([]byte{}, value[8:]...), Revision: revision}, err
-}
-
-// Put implements broker.Store.
-func (s *Store) Put(ctx context.Context, key string, value []byte) (uint64, error) {
-	return s.one(ctx, broker.OpPut(key, value))
-}
-
-// Create implements broker.Store.
-func (s *Store) Create(ctx context.Context, key string, value []byte) (uint64, error) {
-	return s.one(ctx, broker.OpCreate(key, value))
-}
-
-// Update implements broker.Store.
-func (s *Store) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	return s.one(ctx, broker.OpUpdate(key, value, revision))
-}
-
-// Delete implements broker.Store.
-func (s *Store) Delete(ctx context.Context, key string, revision uint64) error {
-	_, err := s.one(ctx, broker.OpDelete(key, revision))
-	return err
-}
-
-func (s *Store) one(ctx context.Context, op broker.Op) (uint64, error) {
-	revisions, err := s.Commit(ctx, op)
-	if err != nil {
-		return 0, err
-	}
-	return revisions[0], nil
 }
 
 // Commit implements broker.Store. The values are copied before it returns.
