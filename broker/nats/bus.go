@@ -259,7 +259,8 @@ func (b *Bus) back() {
 		l := &b.lanes[i]
 		l.Lock()
 		for _, t := range l.topics {
-			t.heard, t.known = broker.Position{}, false
+			t.listen()
+			t.known = false
 		}
 		l.Unlock()
 	}
@@ -300,7 +301,7 @@ func (b *Bus) forget(pattern string) {
 		l := b.lane(pattern)
 		l.Lock()
 		if t := l.topics[pattern]; t != nil && !b.link.covers(pattern, pattern) {
-			t.heard = broker.Position{}
+			t.listen()
 		}
 		l.Unlock()
 		return
@@ -310,7 +311,7 @@ func (b *Bus) forget(pattern string) {
 		l.Lock()
 		for subject, t := range l.topics {
 			if broker.MatchSubject(pattern, subject) && !b.link.covers(pattern, subject) {
-				t.heard = broker.Position{}
+				t.listen()
 			}
 		}
 		l.Unlock()

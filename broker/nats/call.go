@@ -66,7 +66,12 @@ func (l *link) endCalls(match func(*call) bool, err error) {
 
 // question is ask for callers that wait: it returns one answer.
 func (l *link) question(ctx context.Context, subject string, data []byte) (*nats.Msg, error) {
-	answers, err := l.questions(ctx, subject, data, func(*nats.Msg) bool { return false })
+	return l.inquire(ctx, &nats.Msg{Subject: subject, Data: data})
+}
+
+// inquire is question with headers.
+func (l *link) inquire(ctx context.Context, m *nats.Msg) (*nats.Msg, error) {
+	answers, err := l.gather(ctx, m, func(*nats.Msg) bool { return false })
 	if err != nil {
 		return nil, err
 	}
@@ -75,9 +80,13 @@ func (l *link) question(ctx context.Context, subject string, data []byte) (*nats
 
 // questions is question with several answers: more says whether another one follows after m.
 func (l *link) questions(ctx context.Context, subject string, data []byte, more func(m *nats.Msg) bool) ([]*nats.Msg, error) {
+	return l.gather(ctx, &nats.Msg{Subject: subject, Data: data}, more)
+}
+
+func (l *link) gather(ctx context.Context, question *nats.Msg, more func(m *nats.Msg) bool) ([]*nats.Msg, error) {
 	var answers []*nats.Msg
 	done := make(chan error, 1)
-	err := l.ask(&nats.Msg{Subject: subject, Data: data}, callTimeout, func(m *nats.Msg, err error) bool {
+	err := l.ask(question, callTimeout, func(m *nats.Msg, err error) bool {
 		if err != nil {
 			done <- err
 			return false

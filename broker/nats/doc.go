@@ -21,6 +21,9 @@
 // write is on its way per subject; several waiting messages go as one atomic batch where that is cheap (replicated
 // streams; on a stream of one replica a batch costs the server a file and an fsync: 15 ms measured, a single write 0.07).
 //
+// Who subscribes and then asks for the history misses nothing between both. In a cluster that needs a question of its own:
+// the leader must know of the subscription before it is asked for the newest message (see settling).
+//
 // # Promise
 //
 // Delivery is at most once to each subscription, and every hole that a node can see is announced: a lost link, a

@@ -51,10 +51,15 @@ func (b *Bus) History(ctx context.Context, subject string, since broker.Position
 // recover is one try of History.
 func (b *Bus) recover(ctx context.Context, subject string, since broker.Position, limit int) (broker.Recovery, error) {
 	s := b.stream(subject)
+	if err := s.settle(ctx); err != nil {
+		return broker.Recovery{}, err
+	}
+	note := b.reading(subject)
 	top, err := s.newest(ctx, subject)
 	if err != nil {
 		return broker.Recovery{}, err
 	}
+	note(top)
 	r := broker.Recovery{Top: top.stamp.Position}
 	fresh := since == broker.Position{}
 	switch known := since.Epoch == r.Top.Epoch; {
@@ -81,6 +86,27 @@ func (b *Bus) recover(ctx context.Context, subject string, since broker.Position
 	}
 	r.Recovered = fresh
 	return r, err
+}
+
+// reading begins to read the newest position of subject. What it returns takes note of that position: the first message
+// that local subscribers hear must not lie behind a hole. Nothing is noted of a subject that holds no message: where its
+// first one will come can change.
+func (b *Bus) reading(subject string) (note func(newest)) {
+	if !b.link.covers("", subject) {
+		return func(newest) {}
+	}
+	l := b.lane(subject)
+	l.Lock()
+	defer l.Unlock()
+	t := l.topic(subject)
+	listens := t.listens
+	return func(top newest) {
+		l.Lock()
+		defer l.Unlock()
+		if top.seq > 0 && t.listens == listens && t.heard.Offset == 0 && t.read.Offset == 0 {
+			t.read = top.stamp.Position
+		}
+	}
 }
 
 // newest is last for callers that wait.

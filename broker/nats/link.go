@@ -48,6 +48,7 @@ type link struct {
 	events events
 
 	away     atomic.Bool
+	joined   atomic.Uint64 // grows with each pattern that is subscribed at the server, and with each new connection
 	outBytes atomic.Int64
 	recent   recent
 	sequence uint64 // owned by the writer: the last number given to a message without history
@@ -146,6 +147,7 @@ func (l *link) lost(_ *nats.Conn, _ error) {
 }
 
 func (l *link) returned(*nats.Conn) {
+	l.joined.Add(1)
 	if l.away.Swap(false) {
 		connected.Inc()
 	}
@@ -258,6 +260,7 @@ func (l *link) join(pattern string) bool {
 	first := w.refs == 1
 	if first {
 		l.dirty = append(l.dirty, pattern)
+		l.joined.Add(1) // here, so that who joins as the second and then reads joined sees it
 	}
 	l.mu.Unlock()
 	if first {

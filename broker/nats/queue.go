@@ -218,11 +218,12 @@ func (q *Queue) sweep(now time.Time) {
 	q.mu.Lock()
 	var over []*asked
 	for n, c := range q.calls {
+		here := q.local != nil && c.to == q.local.term // nothing is lost on the way, and it may be done but not yet told
 		switch {
 		case !c.until.IsZero() && now.After(c.until):
 			delete(q.calls, n)
 			over = append(over, c)
-		case !c.queued && now.Sub(c.sent) > resend:
+		case !c.queued && !here && now.Sub(c.sent) > resend:
 			c.queued = true
 			q.unsent = append(q.unsent, n)
 		}

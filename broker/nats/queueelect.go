@@ -19,6 +19,10 @@ const (
 	takeWait  = time.Minute            // how long the taking of the lead may last, the reading of the stream included
 	remark    = 100_000                // changes after which the mark is written anew, so that the stream has no old head
 	markTopic = "0.m"
+
+	// sureWait is how long a leader goes on that cannot read the stream's mark: longer than for one question, as servers
+	// stand still now and then. Whoever leads next knows of no reservation, and a leader that was replaced cannot write.
+	sureWait = 2*callTimeout + beatEvery
 )
 
 // beat says who leads. term counts the leaders; node 0: nobody, the one of that term has left.
@@ -131,6 +135,9 @@ func (q *Queue) take() error {
 	if err != nil && !errors.Is(err, broker.ErrNotFound) {
 		return err
 	}
+	if !q.vacant() {
+		return nil // this node had stood still: what the leader told meanwhile came before the answers
+	}
 	q.mu.Lock()
 	raced := newest.term > q.lead.term && newest.node != 0
 	q.mu.Unlock()
@@ -212,7 +219,7 @@ func (q *Queue) verify(l *leader) {
 	defer cancel()
 	newest, err := q.mark(ctx)
 	switch {
-	case err != nil && time.Since(l.sure) < leadWait:
+	case err != nil && time.Since(l.sure) < sureWait:
 	case err != nil || newest.term != l.term || newest.node != q.node:
 		l.do(func(time.Time) { l.resign("the stream's mark is of node %x: %v", newest.node, err) })
 	default:

@@ -124,10 +124,11 @@ func (w *work) after(a reply) {
 	last.then = append(last.then, &op{stage: func(time.Time) error { w.finish(a); return nil }, fail: w.fail})
 }
 
-// changes reports whether the request changes what is stored: doing it twice is not the same as doing it once.
+// changes reports whether doing the request twice is not the same as doing it once: it changes what is stored, or it ends
+// the owner that a later request has begun anew.
 func (r *request) changes() bool {
 	switch r.verb {
-	case verbPut, verbDelete, verbRelease, verbBury, verbKickJob, verbKick, verbSet, verbUnset, verbShift:
+	case verbPut, verbDelete, verbRelease, verbBury, verbKickJob, verbKick, verbSet, verbUnset, verbShift, verbEndOwner:
 		return true
 	}
 	return false

@@ -166,6 +166,12 @@ func (x *index) get(key string) (about, bool) {
 	return a, ok
 }
 
+// at reports whether the newest that the index knows of a key is the record of seq.
+func (x *index) at(key string, seq uint64) bool {
+	known, ok := x.get(key)
+	return ok && known.revision == seq
+}
+
 // row is a key of the index.
 type row struct {
 	key string

@@ -121,21 +121,22 @@ func (t *teller) fresh(r broker.Record, c news) bool {
 }
 
 // read reads a record that was changed at seq; while the servers are away it tries again. A record that is gone has
-// revision 0. The leader may be behind the replica that the index follows, so an older record, or none, is no answer
-// before the leader has seq.
+// revision 0, and so has one of which the index has another change meanwhile. The leader may be behind the replica that the index
+// follows, so an older record, or none, is no answer before the leader has seq; for good it is older when the servers have lost seq.
 func (t *teller) read(key string, seq uint64) broker.Record {
+	end := time.Now().Add(callWait)
 	for there := false; ; {
 		r, err := t.store.get(t.store.life, key)
 		switch {
 		case t.store.life.Err() != nil, errors.Is(err, broker.ErrNotFound) && there:
 			return broker.Record{Key: key}
-		case err == nil && r.Revision >= seq:
+		case err == nil && (r.Revision >= seq || there && time.Now().After(end)):
 			return r
+		case !t.store.index.at(key, seq):
+			return broker.Record{Key: key}
 		}
 		last, err := t.store.vault.lastSeq(t.store.life)
-		if there = err == nil && last >= seq; there {
-			continue
-		}
+		there = err == nil && last >= seq
 		select {
 		case <-t.store.life.Done():
 		case <-time.After(behindWait):

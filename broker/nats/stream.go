@@ -19,11 +19,12 @@ import (
 // shape is how a stream takes and hands out subjects. A stream stores a message under its subject behind a prefix and
 // hands it out under the subject itself. NATS refuses to hand out to `>`, as that seems to feed the stream itself; the
 // first token by number and the rest is the same and is allowed, but needs two tokens: so there are two streams.
-type shape struct{ name, prefix, takes, gives string }
+// The door is a subject behind the prefix that holds no message.
+type shape struct{ name, prefix, takes, gives, door string }
 
 var (
-	short = shape{"GOSPER_BUS_1", "_GOSPER1.", "_GOSPER1.*", "{{wildcard(1)}}"}
-	long  = shape{"GOSPER_BUS", "_GOSPER.bus.", "_GOSPER.bus.*.>", "{{wildcard(1)}}.>"}
+	short = shape{"GOSPER_BUS_1", "_GOSPER1.", "_GOSPER1.*", "{{wildcard(1)}}", "_door"}
+	long  = shape{"GOSPER_BUS", "_GOSPER.bus.", "_GOSPER.bus.*.>", "{{wildcard(1)}}.>", "_.door"}
 )
 
 // epochKey is the field of the stream's metadata that holds its epoch.
@@ -35,6 +36,8 @@ type stream struct {
 	link    *link
 	opts    Options
 	batches atomic.Uint64
+
+	settling settling
 
 	mu      sync.Mutex
 	epoch   uint64 // guarded by mu

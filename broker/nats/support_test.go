@@ -88,6 +88,7 @@ func node(t testing.TB, url string) *Bus {
 func with(t testing.TB, o Options) *Bus {
 	t.Helper()
 	o.Log = slog.New(slog.DiscardHandler)
+	fill(&o.StartWait, 2*patience)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
 	b, err := Open(ctx, o)

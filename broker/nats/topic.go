@@ -14,6 +14,8 @@ type topic struct {
 	asking  bool            // a question for the newest message is on its way
 	retry   time.Time       // when not zero: wait until then before the next try
 	heard   broker.Position // last given to local subscribers; zero: none since they listen
+	read    broker.Position // newest when a reader asked first since they listen; zero: none has asked
+	listens uint64          // how often they began to
 
 	known  bool // the fields below say what the stream has, as far as this node knows
 	seq    uint64
@@ -84,12 +86,20 @@ func (t *topic) learn(s stamp, seq uint64) {
 // follow takes note that the message at p goes to the local subscribers. isNew is false when they have it already; hole
 // tells that it does not follow the one before.
 func (t *topic) follow(p broker.Position) (isNew, hole bool) {
-	heard := t.heard
+	heard, read := t.heard, t.read
 	if p.Epoch == heard.Epoch && p.Offset <= heard.Offset {
 		return false, false
 	}
 	t.heard = p
-	return true, heard.Offset > 0 && (p.Epoch != heard.Epoch || p.Offset != heard.Offset+1)
+	if heard.Offset > 0 {
+		return true, p.Epoch != heard.Epoch || p.Offset != heard.Offset+1
+	}
+	return true, read.Offset > 0 && (p.Epoch != read.Epoch || p.Offset > read.Offset+1) // those up to read may come late
+}
+
+// listen takes note that local subscribers begin to listen, or that they may have missed anything.
+func (t *topic) listen() {
+	t.heard, t.read, t.listens = broker.Position{}, broker.Position{}, t.listens+1
 }
 
 // stamps gives the next messages of the queue their positions in epoch: at most most of them, as far as all of them
