@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -114,7 +113,7 @@ func StartCluster(ctx context.Context, o ClusterOptions) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{options: o, dir: o.Dir}
-	if c.addrs, err = quietAddrs(1 + 2*max(o.NATS, 0) + portsEach*o.Nodes); err != nil {
+	if c.addrs, err = QuietAddrs(1 + 2*max(o.NATS, 0) + portsEach*o.Nodes); err != nil {
 		return nil, err
 	}
 	for _, step := range []func(context.Context) error{c.makeDir, c.startRedis, c.startNATS, c.startNodes} {
@@ -145,33 +144,6 @@ func (c *Cluster) take(n int) []string {
 	taken := c.addrs[:n]
 	c.addrs = c.addrs[n:]
 	return taken
-}
-
-// Ports of a cluster lie below those that systems give to clients (32,768 on Linux, 49,152 elsewhere): a node that is
-// away for a while must find its own again.
-const (
-	firstQuietPort = 12_000
-	quietPorts     = 20_000
-)
-
-// quietAddrs finds n different addresses of the loopback where nobody listens now.
-func quietAddrs(n int) (addrs []string, err error) {
-	for range 100 * n {
-		if len(addrs) == n {
-			break
-		}
-		port := firstQuietPort + mathrand.IntN(quietPorts)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			continue
-		}
-		defer l.Close() // none is given back before all are found
-		addrs = append(addrs, l.Addr().String())
-	}
-	if len(addrs) < n {
-		return nil, errors.New("hardly any port of this machine is free")
-	}
-	return addrs, nil
 }
 
 // StoreURL is where the NATS servers are, with as many replicas as there are servers.

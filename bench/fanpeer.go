@@ -46,7 +46,7 @@ func startDaemon(ctx context.Context, r *Run, args func(host, port, dir string) 
 	if err != nil {
 		return nil, "", "", err
 	}
-	if addr, err = freeAddr(); err != nil {
+	if addr, err = quietAddr(); err != nil {
 		return nil, "", "", err
 	}
 	host, port, err := net.SplitHostPort(addr)

@@ -36,7 +36,7 @@ func startServer(ctx context.Context, r *Run, further ...string) (*node, error) 
 		return s, s.point(ctx, r)
 	}
 	ports := []*string{&s.line, &s.web, &s.internal, &s.queue, &s.gate, &s.reply}
-	addrs, err := freeAddrs(len(ports))
+	addrs, err := QuietAddrs(len(ports))
 	if err != nil {
 		return nil, err
 	}
@@ -98,28 +98,6 @@ func (s *node) point(ctx context.Context, r *Run) error {
 	r.Note("the server runs already, so its CPU time and memory are not known; its rate limits must be off: %s", strings.Join(raisedLimits, " "))
 	_, err = s.get(ctx, "/readyz")
 	return err
-}
-
-// freeAddr finds a free port of the loopback.
-func freeAddr() (string, error) {
-	addrs, err := freeAddrs(1)
-	if err != nil {
-		return "", err
-	}
-	return addrs[0], nil
-}
-
-// freeAddrs finds n different free ports of the loopback: none is given back before all are found.
-func freeAddrs(n int) (addrs []string, err error) {
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close()
-		addrs = append(addrs, l.Addr().String())
-	}
-	return addrs, nil
 }
 
 // waitReady asks until the server says that it is ready.

@@ -88,7 +88,7 @@ func gnetMain(ctx context.Context, loops int, out io.Writer) error {
 	} else {
 		options = append(options, gnet.WithMulticore(true))
 	}
-	addr, err := freeAddr() // with SO_REUSEPORT every loop has a listener, so port 0 would give each another port
+	addr, err := quietAddr() // with SO_REUSEPORT every loop has a listener, so port 0 would give each another port
 	if err != nil {
 		return err
 	}

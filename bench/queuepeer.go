@@ -37,7 +37,7 @@ func startQueuePeer(ctx context.Context, r *Run, name string) (*queuePeer, error
 		return nil, err
 	}
 	p := &queuePeer{name: name, dir: dir}
-	if p.addr, err = freeAddr(); err == nil {
+	if p.addr, err = quietAddr(); err == nil {
 		err = p.start(ctx, r)
 	}
 	if err != nil {

@@ -5,12 +5,13 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/rand"
+	crypto "crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/big"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
@@ -170,8 +171,16 @@ func TestDrainIsBounded(t *testing.T) {
 
 // A server that is started again at once gets the same port, though connections of the former are in TIME-WAIT.
 func TestRestartOnSamePort(t *testing.T) {
-	first := start(t, nil)
-	addr := first.Addr("line").String()
+	// A port that nobody gets who asks for any: see /proc/sys/net/ipv4/ip_local_port_range.
+	var first *server
+	var addr string
+	for first == nil {
+		addr = fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(20_000))
+		if ln, err := net.Listen("tcp", addr); err == nil {
+			ln.Close()
+			first = start(t, func(cfg *edge.Config) { cfg.Listeners[0].Addr = addr })
+		}
+	}
 	c := first.player(t, "w/ann/")
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
@@ -262,12 +271,12 @@ func TestProxy(t *testing.T) {
 
 func selfSigned(t testing.TB) *tls.Config {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), crypto.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cert := x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
-	der, err := x509.CreateCertificate(rand.Reader, &cert, &cert, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(crypto.Reader, &cert, &cert, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,26 +11,30 @@ import (
 	"testing"
 	"time"
 
+	"gosper/bench"
 	"gosper/edge/client"
 	"gosper/edge/node"
 	"gosper/protocol"
 )
 
-// startNode starts a real node on the data folder and addresses of o, and fills in the addresses it got.
+// startNode starts a real node on the data folder and addresses of o.
 func startNode(t *testing.T, o *node.Options) *node.Node {
 	t.Helper()
 	n, err := node.Start(t.Context(), *o, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.LineAddr, o.HTTPAddr, o.InternalAddr = n.Addr("line").String(), n.Addr("http").String(), n.Addr("internal").String()
 	return n
 }
 
 func nodeOptions(t *testing.T) *node.Options {
 	o := node.DefaultOptions()
 	o.Data = t.TempDir()
-	o.LineAddr, o.HTTPAddr, o.InternalAddr = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	addrs, err := bench.QuietAddrs(3) // which it finds again after a restart
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.LineAddr, o.HTTPAddr, o.InternalAddr = addrs[0], addrs[1], addrs[2]
 	o.GateAddr, o.GateWorkerAddr = "", ""
 	// How fast these tests may talk is not their subject.
 	o.Functions.ChatRate.PerSecond, o.Limits.CallRate, o.Limits.ChatRate = 0, 0, 0
@@ -57,6 +61,7 @@ func TestAgainstNode(t *testing.T) {
 	defer n.Close()
 	heard := make(chan string, 64)
 	join := func(url, name string) *client.Client {
+		nonce := newNonce(t, o, name)
 		c, err := client.Dial(t.Context(), url, client.Options{NoReconnect: true, OnPush: func(p client.Push) {
 			if chat, err := protocol.ParseChat(p.Content); err == nil {
 				heard <- name + " " + p.Route + " " + chat.Name + " " + chat.Text
@@ -65,7 +70,6 @@ func TestAgainstNode(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		nonce := newNonce(t, o, name)
 		if err := c.Register(t.Context(), nonce); err != nil {
 			t.Fatal(err)
 		}
