@@ -25,7 +25,7 @@ func (l *Log) Trim(ctx context.Context, log string, token, seq uint64) error {
 func (j *journal) trim(ctx context.Context, token, seq uint64) error {
 	var gone []shot
 	changed := false
-	err := j.commit(ctx, token, func(now end) (*change, error) {
+	_, err := j.commit(ctx, token, func(now end) (*change, error) {
 		if now.seq == 0 {
 			return nil, nil
 		}
@@ -79,7 +79,7 @@ func (l *Log) Cut(ctx context.Context, log string, token, from uint64) error {
 
 func (j *journal) cut(ctx context.Context, token, from uint64) error {
 	var gone []shot
-	err := j.commit(ctx, token, func(now end) (*change, error) {
+	_, err := j.commit(ctx, token, func(now end) (*change, error) {
 		gone = nil
 		if now.seq == 0 || from >= now.next() && token == now.token {
 			return nil, nil

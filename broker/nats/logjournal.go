@@ -121,13 +121,11 @@ func (j *journal) append(ctx context.Context, tasks []*task) (uint64, error) {
 		entries = append(entries, t.entries...)
 	}
 	token := tasks[0].token
-	var first uint64
-	err := j.commit(ctx, token, func(now end) (*change, error) {
-		first = now.next()
+	first, err := j.commit(ctx, token, func(now end) (*change, error) {
 		if len(entries) == 0 && token == now.token {
 			return nil, nil
 		}
-		return &change{first: first, entries: entries, low: now.low, dead: now.dead}, nil
+		return &change{first: now.next(), entries: entries, low: now.low, dead: now.dead}, nil
 	})
 	if err == nil {
 		logEntriesTotal.Add(len(entries))
@@ -149,15 +147,15 @@ const noToken = math.MaxUint64
 
 // commit writes what plan makes of the log's end, with the condition that it is the end still; when another node was
 // faster it plans again. A token below the log's is broker.ErrFenced. A plan of nil writes nothing. broker.ErrTimeout means
-// that nobody knows whether it was written.
-func (j *journal) commit(ctx context.Context, token uint64, plan func(now end) (*change, error)) error {
+// that nobody knows whether it was written. It returns the change's first, or which entry comes next when nothing was written.
+func (j *journal) commit(ctx context.Context, token uint64, plan func(now end) (*change, error)) (uint64, error) {
 	w := &attempts{id: j.log.newID(), token: token, plan: plan}
 	for {
 		err := j.attempt(ctx, w)
 		var refused *apiError
 		switch {
 		case err == nil:
-			return nil
+			return w.first, nil
 		case errors.Is(err, errRaced):
 			if w.lost++; w.lost > 1 {
 				j.log.vault.link.notice(wantSubject, j.name)
@@ -167,16 +165,16 @@ func (j *journal) commit(ctx context.Context, token uint64, plan func(now end) (
 		case errors.Is(err, errChanged), errors.Is(err, broker.ErrTimeout), errors.Is(err, broker.ErrBusy):
 		case errors.As(err, &refused) && refused.passing():
 		case w.unsure && !errors.Is(err, broker.ErrClosed):
-			return fmt.Errorf("%w: log %q: %w", broker.ErrTimeout, j.name, unwrapped(err))
+			return 0, fmt.Errorf("%w: log %q: %w", broker.ErrTimeout, j.name, unwrapped(err))
 		default:
-			return err
+			return 0, err
 		}
 		select {
 		case <-ctx.Done():
 			if w.unsure {
-				return fmt.Errorf("%w: log %q: %w", broker.ErrTimeout, j.name, unwrapped(err))
+				return 0, fmt.Errorf("%w: log %q: %w", broker.ErrTimeout, j.name, unwrapped(err))
 			}
-			return away(ctx, err)
+			return 0, away(ctx, err)
 		case <-time.After(rand.N(raceWait)):
 		}
 	}
@@ -187,8 +185,9 @@ type attempts struct {
 	id     string
 	token  uint64
 	plan   func(now end) (*change, error)
-	after  uint64 // the message behind which the last attempt was to be stored
-	unsure bool   // nobody knows whether it was
+	first  uint64 // of the change of the last attempt, or of the one that was stored
+	after  uint64 // the message behind which an attempt was to be stored; of several the oldest
+	unsure bool   // nobody knows whether one was
 	lost   int    // times that another node was faster
 	fresh  bool   // the end of the log was read for this commit
 }
@@ -249,16 +248,20 @@ func (j *journal) attempt(ctx context.Context, w *attempts) error {
 	}
 	if c == nil || err != nil {
 		j.known = j.known && !errors.Is(err, errChanged)
+		w.first = j.end.next()
 		return err
 	}
 	g := bundle{token: token, first: c.first, count: uint64(len(c.entries)), low: c.low, id: w.id, dead: c.dead}
-	w.after = j.end.seq
+	w.first = c.first
+	if !w.unsure || j.end.seq < w.after {
+		w.after = j.end.seq
+	}
 	short, cancel := context.WithTimeout(ctx, callTimeout) // an answer that is late may be found in the log
 	defer cancel()
-	last, err := j.log.vault.write(short, append(g.messages(j.prefix+"e", c.entries, w.after, j.log.part), c.with...)...)
+	last, err := j.log.vault.write(short, append(g.messages(j.prefix+"e", c.entries, j.end.seq, j.log.part), c.with...)...)
 	if err != nil {
 		j.known = false
-		w.unsure = w.unsure || errors.Is(err, broker.ErrTimeout)
+		w.unsure = w.unsure || errors.Is(err, broker.ErrTimeout) || j.log.vault.doubted(err)
 		return err
 	}
 	j.end = end{g, last - uint64(len(c.with))}
@@ -273,16 +276,22 @@ func (j *journal) refresh(ctx context.Context, w *attempts) (stored bool, err er
 	if j.end, err = j.load(ctx); err != nil {
 		return false, err
 	}
-	j.known, w.fresh = true, true
-	if !w.unsure || j.end.seq <= w.after {
-		return false, nil
+	w.fresh = true
+	for at := w.after + 1; w.unsure && at <= j.end.seq; {
+		m, err := j.log.vault.next(ctx, j.prefix+"e", at)
+		if errors.Is(err, broker.ErrNotFound) {
+			return false, errChanged
+		}
+		if err != nil {
+			return false, err
+		}
+		if g, err := readGroup(m.header.Get(groupHeader)); err == nil && g.id == w.id {
+			w.first, j.known = g.first, true
+			return true, nil
+		}
+		at = m.seq + 1
 	}
-	m, err := j.log.vault.next(ctx, j.prefix+"e", w.after+1)
-	if err != nil && !errors.Is(err, broker.ErrNotFound) {
-		j.known = false
-		return false, err
-	}
-	w.unsure = false
-	g, err := readGroup(m.header.Get(groupHeader))
-	return err == nil && g.id == w.id, nil
+	w.unsure = w.unsure && j.end.seq <= w.after
+	j.known = true
+	return false, nil
 }

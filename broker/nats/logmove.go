@@ -12,12 +12,13 @@ func (l *Log) Begin(ctx context.Context, log string, first uint64) error {
 	defer cancel()
 	return l.do(ctx, log, func(ctx context.Context, j *journal) error {
 		j.known = false
-		return j.commit(ctx, noToken, func(now end) (*change, error) {
+		_, err := j.commit(ctx, noToken, func(now end) (*change, error) {
 			if now.seq != 0 || first <= 1 {
 				return nil, nil
 			}
 			return &change{first: first, low: first}, nil
 		})
+		return err
 	})
 }
 

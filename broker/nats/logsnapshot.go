@@ -68,7 +68,7 @@ func (l *Log) upload(ctx context.Context, prefix string, data []byte, n int) err
 // publish makes a snapshot the one of its place, and drops the one that was there.
 func (j *journal) publish(ctx context.Context, token, at uint64, head *nats.Msg) error {
 	var gone []shot
-	err := j.commit(ctx, token, func(now end) (*change, error) {
+	_, err := j.commit(ctx, token, func(now end) (*change, error) {
 		shots, err := j.shots(ctx)
 		if err != nil {
 			return nil, err

@@ -18,6 +18,13 @@ const (
 	MaxCommit      = 900      // records; each 256 KiB of a larger value count as one more
 	MaxCommitBytes = 24 << 20 // bytes of keys and values; above: broker.ErrTooLarge
 	raceWait       = 5 * time.Millisecond
+
+	// staleWait is how long a commit that was refused does not believe that a record is older than its caller knows it: a server
+	// that stood still, and led the stream before, tells so for a moment.
+	staleWait = 500 * time.Millisecond
+
+	// writeHeader tells the write of a single record from every other. A batch has its own id.
+	writeHeader = "Gosper-Write"
 )
 
 // Commit implements broker.Store. One record is one message with its condition, several are one atomic batch, so all
@@ -64,6 +71,10 @@ type commit struct {
 	ops   []broker.Op
 	after []uint64 // of each op: the sequence its subject's newest message must have, or broker.AnyRevision
 	heads []int    // of each op: the place of its record among the messages
+
+	ids   map[string]bool // of the writes so far; nil when the stream has one copy, so that every refusal is true
+	stale time.Time       // until then a record that is older than it should be is no answer
+	last  uint64          // with errDone: where its last message is
 }
 
 func (c *commit) check() error {
@@ -94,14 +105,22 @@ func (c *commit) doubtful() bool {
 func (c *commit) run(ctx context.Context) ([]uint64, error) {
 	pause := time.Duration(0)
 	for {
-		last, err := c.store.vault.write(ctx, c.messages()...)
+		messages := c.messages()
+		last, err := c.store.vault.write(ctx, messages...)
+		c.note(messages[len(messages)-1])
 		var refused *apiError
 		switch {
 		case err == nil:
 			commitsTotal.Inc()
 			return c.done(last), nil
 		case errors.Is(err, errRaced):
-			if err := c.explain(ctx); err != nil {
+			if c.ids != nil && c.stale.IsZero() {
+				c.stale = time.Now().Add(staleWait)
+			}
+			if err := c.explain(ctx); errors.Is(err, errDone) {
+				commitsTotal.Inc()
+				return c.done(c.last), nil
+			} else if err != nil {
 				return nil, err
 			}
 			pause = min(pause*2+time.Millisecond, retryAfter)
@@ -126,39 +145,69 @@ func (c *commit) messages() []*nats.Msg {
 		all = append(all, c.store.messages(op, c.after[i])...)
 		c.heads = append(c.heads, len(all)-1)
 	}
+	if v := c.store.vault; len(all) == 1 && v.opts.Replicas > 1 && c.ops[0].Revision != broker.AnyRevision {
+		all[0].Header = also(all[0].Header, writeHeader, v.newID())
+	}
 	return all
 }
 
+// note remembers a write by its last message, when its refusal may be wrong; see vault.doubted.
+func (c *commit) note(last *nats.Msg) {
+	if c.store.vault.opts.Replicas == 1 {
+		return
+	}
+	if c.ids == nil {
+		c.ids = make(map[string]bool)
+	}
+	c.ids[writeID(last.Header)] = true
+}
+
+// writeID is what tells the write of a message from others; "" when nobody needs to know.
+func writeID(h nats.Header) string { return h.Get(writeHeader) + h.Get("Nats-Batch-Id") }
+
+// errDone: the commit is stored, although its answer was a refusal.
+var errDone = errors.New("nats: the commit is there")
+
 // explain finds the first condition that does not hold. When all do, it was a write that came between, or the mark of a
-// deleted record, which is the newest message of its subject all the same.
+// deleted record, which is the newest message of its subject all the same. errDone says that one of the writes is stored.
 func (c *commit) explain(ctx context.Context) error {
+	var verdict error
 	for i, op := range c.ops {
 		if op.Revision == broker.AnyRevision {
 			continue
 		}
-		at, err := c.store.present(ctx, op.Key)
-		revision := at
+		m, err := c.store.present(ctx, op.Key)
+		revision := m.seq
 		if errors.Is(err, broker.ErrNotFound) {
 			revision = 0
 		} else if err != nil {
 			return err
 		}
-		if err := keys.Condition(op, revision); err != nil {
-			return err
+		if id := writeID(m.header); id != "" && c.ids[id] {
+			c.last = m.seq + uint64(c.heads[len(c.heads)-1]-c.heads[i])
+			return errDone
 		}
-		c.after[i] = at
+		if m.seq < op.Revision && time.Now().Before(c.stale) {
+			continue
+		}
+		c.after[i] = m.seq
+		if verdict == nil {
+			verdict = keys.Condition(op, revision)
+		}
+		if verdict != nil && c.ids == nil {
+			return verdict
+		}
 	}
-	return nil
+	return verdict
 }
 
-// present asks the leader for the sequence of a record's newest message; with broker.ErrNotFound it is that of the mark
-// of a deleted one, or 0.
-func (s *Store) present(ctx context.Context, key string) (uint64, error) {
+// present asks the leader for a record's newest message; with broker.ErrNotFound it is the mark of a deleted one, or none.
+func (s *Store) present(ctx context.Context, key string) (item, error) {
 	m, err := s.vault.last(ctx, recordPrefix+token(key))
 	if err == nil && readMark(m.header).deleted {
 		err = broker.ErrNotFound
 	}
-	return m.seq, err
+	return m, err
 }
 
 // done returns the revisions of a commit whose last message is at last.

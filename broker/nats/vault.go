@@ -188,7 +188,7 @@ var errRaced = errors.New("nats: another write came first")
 
 // write stores messages, all or none, and returns the sequence of the last; the others' are the ones before it. The
 // answer is waited for until ctx ends. errRaced means that a condition failed, *apiError and broker.ErrBusy that nothing
-// was stored, broker.ErrTimeout that nobody knows.
+// was stored, broker.ErrTimeout that nobody knows; but see doubted.
 func (v *vault) write(ctx context.Context, messages ...*nats.Msg) (uint64, error) {
 	if len(messages) > 1 {
 		select {
@@ -225,9 +225,12 @@ func (v *vault) write(ctx context.Context, messages ...*nats.Msg) (uint64, error
 	}
 }
 
+// newID names a write.
+func (v *vault) newID() string { return v.link.node + "-" + strconv.FormatUint(v.batches.Add(1), 36) }
+
 // bind makes an atomic batch of the messages.
 func (v *vault) bind(messages []*nats.Msg) {
-	id := v.link.node + "-" + strconv.FormatUint(v.batches.Add(1), 36)
+	id := v.newID()
 	for i := range messages {
 		m := &nats.Msg{Subject: messages[i].Subject, Header: maps.Clone(messages[i].Header), Data: messages[i].Data}
 		if m.Header == nil {
@@ -268,6 +271,14 @@ func (v *vault) stored(m *nats.Msg, err error) (uint64, error) {
 		return 0, errRaced
 	}
 	return 0, a.Error
+}
+
+// doubted reports whether a write may be stored although it was refused. A server that led the stream, stood still and goes
+// on believes for a moment that it still leads. It takes and answers what the one that leads takes too; of two answers the
+// first counts, and its own comes from what the stream was when it stood still.
+func (v *vault) doubted(err error) bool {
+	var refused *apiError
+	return v.opts.Replicas > 1 && (errors.Is(err, errRaced) || errors.As(err, &refused) && refused.passing())
 }
 
 // unwrapped is an error's text without what it wraps: a link that was lost after a write is no broker.ErrBusy.

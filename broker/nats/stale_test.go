@@ -1,0 +1,94 @@
+package nats
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"gosper/broker"
+)
+
+// Goal: what is refused by a server that led the stream and does not know that it was replaced, and is stored by the one that
+// leads now, is done once and answered as done. Method: somebody who hears all writes refuses each at once, beside the three
+// servers that store it; appends, and each kind of conditional write.
+func TestStaleLeader(t *testing.T) {
+	t.Parallel()
+	servers := cluster(t)
+	s := stateAt(t, servers[0].ClientURL()+"?replicas=3")
+	stale, err := nats.Connect(servers[0].ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stale.Close)
+	refuse := func(m *nats.Msg) {
+		if m.Reply != "" {
+			_ = m.Respond([]byte(`{"error":{"code":400,"err_code":10071,"description":"wrong last sequence"}}`)) // to a node that closes
+		}
+	}
+	for _, subject := range []string{logPrefix + ">", recordPrefix + ">"} {
+		if _, err := stale.Subscribe(subject, refuse); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stale.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	before := conflictsTotal.Get()
+	t.Run("log", func(t *testing.T) { staleLog(t, s.Log()) })
+	t.Run("store", func(t *testing.T) { staleStore(t, s.Store()) })
+	if conflictsTotal.Get() == before {
+		t.Error("nothing was refused")
+	}
+}
+
+func staleLog(t *testing.T, l broker.Log) {
+	const count = 50
+	for i := range count {
+		if first, err := put(l, "stale", 1, []string{fmt.Sprint("a", i), fmt.Sprint("b", i)}); err != nil || first != uint64(2*i+1) {
+			t.Fatalf("entry %d, %v; want %d", first, err, 2*i+1)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	found, err := l.Read(ctx, "stale", 0, 3*count)
+	if err != nil || len(found) != 2*count {
+		t.Fatalf("%d entries, %v; want %d", len(found), err, 2*count)
+	}
+	for i, e := range found {
+		if want := fmt.Sprint(string("ab"[i%2]), i/2); string(e.Data) != want {
+			t.Errorf("entry %d is %q, want %q", e.Seq, e.Data, want)
+		}
+	}
+}
+
+func staleStore(t *testing.T, s broker.Store) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	revision, err := s.Create(ctx, "one", []byte("0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 30 {
+		if revision, err = s.Update(ctx, "one", strconv.AppendInt(nil, int64(i), 10), revision); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := s.Get(ctx, "one"); err != nil || r.Revision != revision || string(r.Value) != strconv.Itoa(i) {
+			t.Fatalf("%+v, %v; want %d in revision %d", r, err, i, revision)
+		}
+	}
+	both, err := s.Commit(ctx, broker.OpCreate("other", make([]byte, 2*maxPart)), broker.OpUpdate("one", nil, revision))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, key := range []string{"other", "one"} {
+		if r, err := s.Get(ctx, key); err != nil || r.Revision != both[i] {
+			t.Fatalf("%q has revision %d, %v; want %d", key, r.Revision, err, both[i])
+		}
+	}
+	if err := s.Delete(ctx, "one", both[1]); err != nil {
+		t.Error(err)
+	}
+}
