@@ -29,7 +29,7 @@ func (r *rig) submitted(endpoints ...string) (hash string) {
 	r.t.Helper()
 	w := chainOf(endpoints...)
 	r.ask(202, "POST", "/work", string(chain.AppendWork(nil, &w)))
-	r.ask(200, "GET", "/work/"+w.Hash+"?wait=10", "")
+	r.ask(200, "GET", "/work/"+w.Hash+"?wait=30", "")
 	return w.Hash
 }
 
@@ -64,7 +64,7 @@ func TestEngineLock(t *testing.T) {
 		t.Error("a locked engine began a chain:", got)
 	}
 	r.ask(200, "PUT", "/api/settings/status", `{"global_lock":false}`)
-	if got := r.ask(200, "GET", "/work/"+later.Hash+"?wait=10", ""); !strings.Contains(got, `"state":"completed"`) {
+	if got := r.ask(200, "GET", "/work/"+later.Hash+"?wait=30", ""); !strings.Contains(got, `"state":"completed"`) {
 		t.Error("what was created under the lock does not go on:", got)
 	}
 	r.ask(405, "POST", "/api/settings/status", `{"global_lock":true}`)
@@ -139,7 +139,7 @@ func TestProcessOrders(t *testing.T) {
 	} {
 		r.ask(step.code, step.method, "/api/processes/"+step.hash+step.order, "")
 	}
-	r.ask(200, "GET", "/work/"+failed+"?wait=10", "")
+	r.ask(200, "GET", "/work/"+failed+"?wait=30", "")
 	if got := r.ask(200, "PUT", "/api/processes/resume-all", ""); got != `{"count":1}` {
 		t.Error(got)
 	}
@@ -169,7 +169,7 @@ func TestStartProcess(t *testing.T) {
 		}
 		seen[out.ID] = true
 		var s chain.Status
-		if err := json.Unmarshal([]byte(r.ask(200, "GET", "/work/"+out.ID+"?wait=10", "")), &s); err != nil || s.State != chain.Completed ||
+		if err := json.Unmarshal([]byte(r.ask(200, "GET", "/work/"+out.ID+"?wait=30", "")), &s); err != nil || s.State != chain.Completed ||
 			s.Items[0].Response.Data != `[{"name":"Ann"}]` || s.Items[1].Response.Data != "fixed" {
 			t.Fatalf("%+v %v", s, err)
 		}

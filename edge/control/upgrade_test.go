@@ -123,7 +123,7 @@ func TestProxyHeader(t *testing.T) {
 		{"missing", upgrade, trusted, ""},
 		{"bent", "PROXY TCP4 203.0.113.7\r\n" + upgrade, trusted, ""},
 		{"too long", "PROXY TCP4 " + strings.Repeat("1", 200) + "\r\n" + upgrade, trusted, ""},
-		{"rest too long", v2[:14] + "\xff\xff" + strings.Repeat("x", 70000), trusted, ""},
+		{"rest too long", v2[:14] + "\xff\xff" + strings.Repeat("x", 7000), trusted, ""},
 		{"crowded", "PROXY TCP4 192.0.2.7 127.0.0.1 12345 8080\r\n" + upgrade, trusted, ""},
 		{"untrusted", "PROXY TCP4 203.0.113.7 127.0.0.1 12345 8080\r\n" + upgrade, untrusted, "HTTP/1.1 400 "},
 	} {
