@@ -472,6 +472,7 @@ func busResume(t *testing.T, b broker.Bus) {
 			}
 			at = m.Position
 			seen++
+			end = time.Now().Add(patience)
 		}
 	}
 	<-done

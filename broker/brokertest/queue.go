@@ -471,7 +471,11 @@ func queueExpiry(t *testing.T, q broker.Queue, tube string) {
 		t.Fatalf("%+v, %v", second, err)
 	}
 	wants(t, v.Delete(id, first.Lease), broker.ErrNotFound)
-	must(t, v.Delete(id, second.Lease))
+	for err = v.Delete(id, second.Lease); err != nil && time.Now().After(second.Due); err = v.Delete(id, second.Lease) {
+		second, err = v.ReserveWait(2, patience, tube) // the machine took longer than the second
+		must(t, err)
+	}
+	must(t, err)
 }
 
 func queueDeadlineSoon(t *testing.T, q broker.Queue, tube string) {
