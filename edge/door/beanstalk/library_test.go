@@ -112,7 +112,7 @@ func TestManyClients(t *testing.T) {
 			}
 			defer c.Close()
 			for range each {
-				id, body, err := c.Reserve(10 * time.Second)
+				id, body, err := c.Reserve(patience)
 				if err == nil {
 					err = c.Delete(id)
 				}

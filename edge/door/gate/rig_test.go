@@ -40,8 +40,8 @@ type rig struct {
 	jobs     string
 }
 
-// waitMost is how long a test waits for what has to come.
-const waitMost = 20 * time.Second
+// waitMost is how long a test waits for what has to come, and how long a connection of a test may last.
+const waitMost = time.Minute
 
 func newRig(t testing.TB, change func(*edge.Limits, *Config)) *rig {
 	t.Helper()
@@ -55,6 +55,7 @@ func newRig(t testing.TB, change func(*edge.Limits, *Config)) *rig {
 	}
 	tubes := beanstalk.New(r.queue, "1.12", nil)
 	limits := edge.DefaultLimits()
+	limits.AuthTimeout, limits.GateTimeout = 2*waitMost, 2*waitMost // what ends by itself is asked for
 	config := Config{Table: table, Queue: r.queue, Registry: r.registry, Open: []string{"ping"},
 		Consumers: func() bool { return tubes.Watching(Tube) > 0 }}
 	if change != nil {

@@ -154,26 +154,28 @@ func TestWorkerDies(t *testing.T) {
 	r.eventually("no job left", r.noJobs)
 }
 
-// Goal: no client waits for ever, and no job for nobody. Method: a worker that never answers, a client that goes, more jobs
-// than allowed, a request too large for the queue.
-func TestLimits(t *testing.T) {
-	r := newRig(t, func(l *edge.Limits, _ *Config) { l.GateTimeout = time.Second; l.GateJobs = 1 })
-	w := r.newWorker()
-	c := r.dial(r.client)
-	c.send(request("ping", "{}"))
-	r.eventually("the job", func() bool { return r.gate.jobs.count() == 1 })
+// Goal: no more jobs wait than allowed, and none for a client that has gone. Method: one more job than that; its client goes.
+func TestJobLimit(t *testing.T) {
+	r := newRig(t, func(l *edge.Limits, _ *Config) { l.GateJobs = 1 })
+	r.newWorker()
+	gone := r.dial(r.client)
+	gone.send(request("ping", "{}"))
+	r.eventually("the job", func() bool { return r.gate.jobs.count() == 1 && !r.noJobs() })
 	if got := r.visit(request("ping", "{}")); got != answer(protocol.StatusTimeout, messageBusy) {
 		t.Errorf("a job too many: %q", got)
 	}
-	if got := c.rest(); got != answer(protocol.StatusTimeout, messageTimedOut) {
+	gone.Close()
+	r.eventually("no job left", r.noJobs)
+}
+
+// Goal: no client waits for ever. Method: a worker that takes nothing, then one that hangs, and a request too large
+// for the queue.
+func TestLimits(t *testing.T) {
+	r := newRig(t, func(l *edge.Limits, _ *Config) { l.GateTimeout = 3 * time.Second })
+	w := r.newWorker()
+	if got := r.visit(request("ping", "{}")); got != answer(protocol.StatusTimeout, messageTimedOut) {
 		t.Errorf("without a reply: %q", got)
 	}
-	r.eventually("no job left", r.noJobs)
-
-	gone := r.dial(r.client)
-	gone.send(request("ping", "{}"))
-	r.eventually("the job", func() bool { return !r.noJobs() })
-	gone.Close()
 	r.eventually("no job left", r.noJobs)
 
 	late := r.dial(r.client)
