@@ -13,16 +13,30 @@ import (
 // cancel ends a chain: calls under way are cut short, the rest is skipped. ErrEnded when there is nothing left to cancel,
 // broker.ErrNotFound when there is no such chain. It returns when the chain has ended.
 func (e *runner) cancel(ctx context.Context, hash string) (Status, error) {
-	r := e.running(hash)
+	r, err := e.find(ctx, hash)
+	if err != nil {
+		return Status{}, err
+	}
 	if r == nil {
-		if _, err := e.status(ctx, hash); err != nil {
-			return Status{}, err
-		}
 		return Status{}, ErrEnded
 	}
 	r.cancel(errCancelled)
 	e.await(ctx, hash)
 	return e.status(context.WithoutCancel(ctx), hash)
+}
+
+// find returns the run of a chain, nil when it has ended. One that was stored a moment ago, by another node perhaps, begins
+// to run: who was told that it is taken may give orders before its run is made.
+func (e *runner) find(ctx context.Context, hash string) (*run, error) {
+	if r := e.running(hash); r != nil {
+		return r, nil
+	}
+	s, err := e.status(ctx, hash)
+	if err != nil || s.Over() {
+		return nil, err
+	}
+	err = e.adopt(ctx, hash)
+	return e.running(hash), err
 }
 
 // resume runs a failed or cancelled chain again from the items that were not completed. It has the whole of its time once
@@ -153,6 +167,9 @@ func (e *runner) delete(ctx context.Context, hash string) error {
 		if _, r, err = e.read(ctx, hash); err != nil {
 			return err
 		}
+		if !r.State.over() {
+			return ErrRunning
+		}
 		err = e.forget(ctx, hash, r)
 	}
 	if err != nil {
@@ -166,11 +183,11 @@ func (e *runner) delete(ctx context.Context, hash string) error {
 // notify gives items that wait for a notification their answers, and returns how many took one, for good. ErrUnasked when
 // none did, broker.ErrNotFound when there is no such chain.
 func (e *runner) notify(ctx context.Context, hash string, items []Result) (int, error) {
-	r := e.running(hash)
+	r, err := e.find(ctx, hash)
+	if err != nil {
+		return 0, err
+	}
 	if r == nil {
-		if _, err := e.status(ctx, hash); err != nil {
-			return 0, err
-		}
 		return 0, ErrUnasked
 	}
 	n := 0

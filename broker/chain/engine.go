@@ -166,6 +166,10 @@ func (e *runner) load(ctx context.Context) error {
 			now, err := e.restore(ctx, hash)
 			if err != nil {
 				e.o.Log.Error("chain: cannot go on", "hash", hash, "error", err)
+				if errors.Is(err, broker.ErrBusy) || errors.Is(err, broker.ErrTimeout) { // tried again by adoptLoop
+					e.moved(was, "")
+					e.found.put(hash)
+				}
 				return
 			}
 			e.reread(hash, was, now)
@@ -276,9 +280,7 @@ func (e *runner) start() {
 		e.work.Go(r.loop)
 	}
 	e.work.Go(e.sweepLoop)
-	if e.term != 0 {
-		e.work.Go(e.adoptLoop)
-	}
+	e.work.Go(e.adoptLoop)
 	e.work.Go(e.retellLoop)
 	if e.o.Queue != nil {
 		e.work.Go(e.intake)

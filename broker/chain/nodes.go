@@ -88,7 +88,7 @@ func (e *runner) adoptLoop() {
 		}
 		again = make(map[string]bool)
 		for hash := range hashes {
-			if err := e.adopt(hash); err != nil && !errors.Is(err, broker.ErrNotFound) {
+			if err := e.adopt(e.ctx, hash); err != nil && !errors.Is(err, broker.ErrNotFound) {
 				e.o.Log.Error("chain: cannot run a chain of another node, tried again", "hash", hash, "error", err)
 				again[hash] = true
 			}
@@ -97,13 +97,13 @@ func (e *runner) adoptLoop() {
 }
 
 // adopt lets one chain run.
-func (e *runner) adopt(hash string) error {
-	release, err := e.claim(e.ctx, hash)
+func (e *runner) adopt(ctx context.Context, hash string) error {
+	release, err := e.claim(ctx, hash)
 	if err != nil {
 		return err
 	}
 	defer release()
-	return e.revive(e.ctx, hash)
+	return e.revive(ctx, hash)
 }
 
 // act runs chains while this node leads.
@@ -174,7 +174,8 @@ type outcome struct {
 
 // orderErrors are the errors that travel between nodes.
 var orderErrors = map[string]error{"running": ErrRunning, "ended": ErrEnded, "unasked": ErrUnasked, "foreign": ErrForeign,
-	"not found": broker.ErrNotFound, "busy": broker.ErrBusy, "timeout": broker.ErrTimeout, "disk full": broker.ErrDiskFull}
+	"not found": broker.ErrNotFound, "busy": broker.ErrBusy, "timeout": broker.ErrTimeout, "disk full": broker.ErrDiskFull,
+	"closed": broker.ErrClosed}
 
 // Verbs of orders.
 const (
@@ -237,8 +238,20 @@ func (e *runner) obey(ctx context.Context, verb string, in *order) (out outcome,
 	return out, err
 }
 
-// ask has the node that runs chains obey.
+// ask has the node that runs chains obey. One that just stops to run them is no answer: the next does it.
 func (e *Engine) ask(ctx context.Context, verb string, in order) (out outcome, err error) {
+	for {
+		out, err = e.askOnce(ctx, verb, in)
+		if e.o.Nodes == nil || !errors.Is(err, broker.ErrClosed) || e.ctx.Err() != nil || pause(ctx, askPause) != nil {
+			return out, err
+		}
+	}
+}
+
+// askPause is the time before an order is given once more.
+const askPause = 100 * time.Millisecond
+
+func (e *Engine) askOnce(ctx context.Context, verb string, in order) (out outcome, err error) {
 	if r := e.here(); r != nil {
 		return r.obey(ctx, verb, &in)
 	}

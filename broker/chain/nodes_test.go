@@ -26,10 +26,21 @@ type cluster struct {
 	engines []*Engine
 }
 
-// absent is a store that can be lost.
+// absent is a store that can be lost, and be slow to tell of changes.
 type absent struct {
 	broker.Store
 	lost atomic.Bool
+	late atomic.Int64 // how much later a change is told, in nanoseconds
+}
+
+func (a *absent) Watch(ctx context.Context, prefix string, fn func(broker.Record)) error {
+	return a.Store.Watch(ctx, prefix, func(r broker.Record) {
+		if late := a.late.Load(); late > 0 {
+			time.AfterFunc(time.Duration(late), func() { fn(r) })
+			return
+		}
+		fn(r)
+	})
 }
 
 func (a *absent) Commit(ctx context.Context, ops ...broker.Op) ([]uint64, error) {
@@ -153,6 +164,39 @@ func TestOrdersFromAnotherNode(t *testing.T) {
 	})
 }
 
+// Goal: who was told that a chain is taken may give orders at once. Method: chains that are submitted at a node which runs none, and
+// right behind it cancelled, notified and deleted there, many times.
+func TestOrdersRightBehindSubmit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := &services{on: map[string]func(context.Context, Step) Outcome{"held": func(ctx context.Context, _ Step) Outcome { <-ctx.Done(); return down() }}}
+		c := openCluster(t, x, 2)
+		defer c.close()
+		far := c.engines[1]
+		c.away[c.engines[0]].late.Store(int64(time.Minute)) // it hears by an order first what the other has stored
+		for n := range 20 {
+			held := work(item(1, "held", ItemOptions{}), item(2, fmt.Sprint(n), ItemOptions{}))
+			awaited := work(item(1, "a", ItemOptions{Await: true}), item(2, fmt.Sprint(n), ItemOptions{}))
+			for _, w := range []Work{held, awaited} {
+				if _, _, err := far.Submit(t.Context(), w, ""); err != nil {
+					t.Fatal(err)
+				}
+				if err := far.Delete(t.Context(), w.Hash); !errors.Is(err, ErrRunning) {
+					t.Errorf("deleted: %v", err)
+				}
+			}
+			if s, err := far.Cancel(t.Context(), held.Hash); err != nil || s.State != Aborted {
+				t.Errorf("cancelled: %s, %v", s.State, err)
+			}
+			if got, err := far.Notify(t.Context(), awaited.Hash, []Result{{1, Response{OK: true}}}); got != 1 || err != nil {
+				t.Errorf("notified: %d, %v", got, err)
+			}
+			if s, err := far.Wait(t.Context(), awaited.Hash); err != nil || s.State != Completed {
+				t.Errorf("after that: %s, %v", states(s), err)
+			}
+		}
+	})
+}
+
 // Goal: the lock is one for all nodes, whoever moves it. Method: locked far away, chains stand; unlocked where they run.
 func TestLockAmongNodes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -224,6 +268,8 @@ func TestTakeOver(t *testing.T) {
 			t.Errorf("taken over and done after %v", took)
 		}
 		time.Sleep(time.Minute)
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if first.here() != nil || len(c.ended) < 5 {
 			t.Errorf("the first runs chains still: %v; %d ends were told", first.here() != nil, len(c.ended))
 		}
