@@ -45,8 +45,8 @@ type Options struct {
 type Seat struct {
 	o       Options
 	log     *slog.Logger
-	leading atomic.Bool
-	ctx     context.Context // ends with Close
+	leading atomic.Pointer[context.Context] // of Act while this node leads: it ends with the lease
+	ctx     context.Context                 // ends with Close
 	stop    context.CancelFunc
 	work    sync.WaitGroup
 	asks    *asks // nil without a bus
@@ -86,7 +86,10 @@ func Open(o Options) (*Seat, error) {
 }
 
 // Leading says whether this node leads now.
-func (s *Seat) Leading() bool { return s.leading.Load() }
+func (s *Seat) Leading() bool {
+	act := s.leading.Load()
+	return act != nil && (*act).Err() == nil
+}
 
 // Close ends the work, waits for it, and gives the lead up, so that another node takes it at once. It is idempotent.
 func (s *Seat) Close() {
@@ -154,7 +157,7 @@ func (s *Seat) lead(term uint64, begin time.Time) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	end := time.AfterFunc(time.Until(begin.Add(s.mine())), cancel)
 	var act sync.WaitGroup
-	s.leading.Store(true)
+	s.leading.Store(&ctx)
 	act.Go(func() {
 		defer cancel()
 		s.o.Act(ctx, term)
@@ -171,7 +174,7 @@ func (s *Seat) lead(term uint64, begin time.Time) {
 		}
 	}
 	end.Stop()
-	s.leading.Store(false)
+	s.leading.Store(nil)
 	act.Wait()
 	if s.take(holder{Term: term}, s.revision) {
 		s.log.Info("this node leads no longer", "term", term)

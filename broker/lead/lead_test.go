@@ -170,6 +170,54 @@ func (d *deaf) Commit(ctx context.Context, ops ...broker.Op) ([]uint64, error) {
 	return revisions, err
 }
 
+// Goal: a leader whose store hangs does not say that it leads when its lease is over, so that of two nodes one answers. Method: a
+// store that answers nothing before the context ends, and a second seat.
+func TestHangingStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t)
+		hangs := &hanging{Store: r.store}
+		a := r.open("a", hangs)
+		time.Sleep(time.Second)
+		b := r.open("b", r.store)
+		time.Sleep(time.Second)
+		hangs.hang.Store(true)
+		for range 100 {
+			time.Sleep(50 * time.Millisecond)
+			synctest.Wait()
+			if a.Leading() && b.Leading() {
+				t.Fatal("both lead")
+			}
+		}
+		if a.Leading() || !b.Leading() {
+			t.Errorf("after five seconds a leads: %v, b: %v", a.Leading(), b.Leading())
+		}
+		a.Close()
+		b.Close()
+	})
+}
+
+// hanging is a store that may answer nothing.
+type hanging struct {
+	broker.Store
+	hang atomic.Bool
+}
+
+func (h *hanging) Get(ctx context.Context, key string) (broker.Record, error) {
+	if h.hang.Load() {
+		<-ctx.Done()
+		return broker.Record{}, broker.ErrTimeout
+	}
+	return h.Store.Get(ctx, key)
+}
+
+func (h *hanging) Commit(ctx context.Context, ops ...broker.Op) ([]uint64, error) {
+	if h.hang.Load() {
+		<-ctx.Done()
+		return nil, broker.ErrTimeout
+	}
+	return h.Store.Commit(ctx, ops...)
+}
+
 // Goal: every node is answered by the leader, refusals come as such, and a question that nobody can answer waits for
 // the next leader. Method: asks through all seats, with and without a leader.
 func TestAsk(t *testing.T) {
