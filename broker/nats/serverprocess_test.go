@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"gosper/broker/quiet"
 )
 
 // serverEnv holds what a server process is to do; see processServer.
@@ -129,14 +131,17 @@ func processes(t *testing.T, count int) []*processServer {
 
 func freePorts(t *testing.T, count int) []int {
 	t.Helper()
-	var ports []int
-	for range count {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	addrs, err := quiet.Addrs(count)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports := make([]int, count)
+	for i, addr := range addrs {
+		at, err := net.ResolveTCPAddr("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports[i] = at.Port
 	}
 	return ports
 }

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gosper/broker/quiet"
 )
 
 // Server is one server process. Its methods are called by the test's goroutine.
@@ -158,7 +160,7 @@ func (s *Server) Do(words ...string) (string, error) {
 	return readAnswer(c)
 }
 
-// FreePort returns a loopback port that nobody used a moment ago.
+// FreePort returns a loopback port that nobody uses, and that no system gives to who asks for any.
 func FreePort(t testing.TB) string {
 	t.Helper()
 	return strconv.Itoa(freePort(t))
@@ -167,12 +169,16 @@ func FreePort(t testing.TB) string {
 // freePort is FreePort as a number.
 func freePort(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addrs, err := quiet.Addrs(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	_, port, _ := net.SplitHostPort(addrs[0])
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // eventually polls until ok.

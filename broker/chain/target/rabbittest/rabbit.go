@@ -16,6 +16,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"gosper/broker/quiet"
 )
 
 // Patience is how long the broker may take to start or to stop: six to nine seconds are usual.
@@ -215,10 +217,9 @@ func answers(addr string) bool {
 // free returns an address of loopback where nobody listens.
 func free(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addrs, err := quiet.Addrs(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addrs[0]
 }
