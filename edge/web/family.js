@@ -70,7 +70,10 @@ setInterval(count, 1000);
 export async function open() {
 	await load();
 	if (family || found.length) return;
-	found = (await ask('/family/random'))?.families ?? [];
+	const before = found;
+	const some = (await ask('/family/random'))?.families ?? [];
+	if (found !== before) return; // others were searched for meanwhile
+	found = some;
 	families();
 }
 

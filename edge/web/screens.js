@@ -73,6 +73,7 @@ export function sure(element, question, act) {
 	const [text, label] = [element.textContent, element.ariaLabel];
 	const name = (shown, read) => { [element.textContent, element.ariaLabel] = [shown, read]; };
 	const back = () => name(text, label);
+	element.dataset.asks = question;
 	element.addEventListener('blur', back);
 	element.addEventListener('click', () => {
 		if (element.textContent === question) {

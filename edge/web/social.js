@@ -194,14 +194,16 @@ export async function ask(route, content = {}) {
 	}
 }
 
-/** Replaces the items of a list; the focus stays at the same thing (data-of), or goes to `instead`. */
+/** Replaces the items of a list. The focus stays at the same thing (data-of), or goes to `instead`; a question of sure() goes on waiting. */
 export function fill(id, items, instead = tabOf(part)) {
+	const all = (selector) => [...$(id).querySelectorAll(selector)];
+	const asking = all('[data-asks]').find((one) => one.textContent === one.dataset.asks)?.dataset;
 	const old = $(id).contains(document.activeElement) ? document.activeElement : null;
-	const nth = old && [...$(id).querySelectorAll(`[data-of="${CSS.escape(old.dataset.of)}"]`)].indexOf(old);
+	const of = old && `[data-of="${CSS.escape(old.dataset.of)}"]`;
+	const nth = old && all(of).indexOf(old);
 	$(id).replaceChildren(...items);
-	if (!old) return;
-	const same = $(id).querySelectorAll(`[data-of="${CSS.escape(old.dataset.of)}"]`);
-	(same[nth] ?? same[0] ?? instead).focus();
+	if (old) (all(of)[nth] ?? all(of)[0] ?? instead).focus();
+	if (asking) all('[data-asks]').find(({ dataset: { asks, of } }) => asks === asking.asks && of === asking.of)?.click();
 }
 
 // ---- what is told ----
