@@ -78,7 +78,7 @@ async function list() {
 	try {
 		const { games, next } = await node.call('/game/list');
 		const text = JSON.stringify([games, next]);
-		if (listed === text) return; // a click may be under way
+		if (listed === text || $('games').matches(':active')) return; // a click may be under way
 		listed = text;
 		const focus = document.activeElement?.dataset.game;
 		$('games').replaceChildren(...games.map(line));
