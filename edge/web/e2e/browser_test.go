@@ -219,10 +219,30 @@ func (p *page) set(selector, value string) {
 	p.eval(fmt.Sprintf(`document.querySelector(%s).value = %s`, quote(selector), quote(value)), nil)
 }
 
-// click clicks what a selector finds, as a mouse does.
+// click clicks what a selector finds, as a mouse does, when it stands still and nothing covers it: a player sees that, and
+// a browser that is told to click at a place does not.
 func (p *page) click(selector string) {
 	p.t.Helper()
+	p.still(selector)
 	p.run(chromedp.Click(selector, chromedp.ByQuery))
+}
+
+// still waits until what a selector finds has kept its place for some frames and would get a click.
+func (p *page) still(selector string) {
+	p.t.Helper()
+	p.eval(fmt.Sprintf(`
+		const end = Date.now() + %d;
+		for (let seen = '', times = 0; times < 3;) {
+			if (Date.now() > end) throw new Error('cannot be clicked: ' + %[2]s);
+			await new Promise((next) => requestAnimationFrame(next));
+			const element = document.querySelector(%[2]s);
+			element?.scrollIntoView({ block: 'nearest', behavior: 'instant' });
+			const { x, y, width, height } = element?.getBoundingClientRect() ?? {};
+			const place = [x, y, width, height].join();
+			const hit = width && document.elementFromPoint(x + width / 2, y + height / 2);
+			times = place === seen && hit && (element.contains(hit) || hit.closest('label')?.control === element) ? times + 1 : 0;
+			seen = place;
+		}`, patience.Milliseconds(), quote(selector)), nil)
 }
 
 // view makes the page a phone or a desktop of this size in CSS pixels, in light or dark.

@@ -19,7 +19,7 @@ const bigEpoch = math.MaxUint64 - 2
 func TestCalls(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
-	p := s.open(`{callTimeout: 20000}`)
+	p := s.open(`{callTimeout: 60000}`)
 	p.eval(`
 		window.outcome = {};
 		window.attempt = (name, route, options) => node.call(route, {}, options)

@@ -62,6 +62,7 @@ func TestDraw(t *testing.T) {
 	p.eval(`
 		const button = [...document.querySelectorAll('.template')].find((b) => b.textContent === 'Glider');
 		button.scrollIntoView();
+		await new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
 		const box = button.getBoundingClientRect();
 		return [box.left + 20, box.top + 20]`, &from)
 	p.run(chromedp.MouseEvent(input.MousePressed, from[0], from[1], chromedp.ButtonLeft))

@@ -29,6 +29,7 @@ func (p *page) create(name string, fields map[string]string) string {
 func (p *page) playing() {
 	p.t.Helper()
 	p.until(`!document.getElementById('game').hidden && gosper.report?.synced`)
+	p.still(`#board`)
 }
 
 // enter goes from the lobby to a game.
@@ -60,12 +61,13 @@ func (p *page) take(name string) {
 	p.eval(button+`.click()`, nil)
 }
 
-// record makes the page note its hash at every generation that it shows, in `hashes`.
+// record makes the page note its hash at every generation that it is told of, in `hashes`, however few it has time to draw.
 func (p *page) record() {
 	p.t.Helper()
 	p.eval(`
 		window.hashes = {};
-		const look = () => { const r = gosper.report; if (r) hashes[r.generation] = r.hash; requestAnimationFrame(look); };
+		const look = () => { const r = gosper.report; if (r) hashes[r.generation] = r.hash; };
+		new MutationObserver(look).observe(document.getElementById('hash'), { childList: true });
 		look();`, nil)
 }
 
@@ -73,7 +75,9 @@ func (p *page) record() {
 func (p *page) at(x, y int) (float64, float64) {
 	p.t.Helper()
 	var place [2]float64
-	p.eval(fmt.Sprintf(`return gosper.placeOf(%d, %d)`, x, y), &place)
+	p.eval(fmt.Sprintf(`
+		await new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next))); // a new size of the board is seen
+		return gosper.placeOf(%d, %d)`, x, y), &place)
 	return place[0], place[1]
 }
 

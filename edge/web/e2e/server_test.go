@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gosper/broker/quiet"
 )
 
 // binary is the built program, made once for all tests of the package and removed by TestMain.
@@ -55,7 +57,11 @@ type server struct {
 // newServer starts a node with these flags and waits until it is ready.
 func newServer(t *testing.T, flags ...string) *server {
 	t.Helper()
-	s := &server{t: t, data: t.TempDir(), line: freePort(t), http: freePort(t), internal: freePort(t), flags: flags}
+	addrs, err := quiet.Addrs(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{t: t, data: t.TempDir(), line: addrs[0], http: addrs[1], internal: addrs[2], flags: flags}
 	s.start()
 	t.Cleanup(func() {
 		s.kill()
@@ -156,13 +162,14 @@ type phone struct {
 // phone dials the line door and registers.
 func (s *server) phone(world, name, family string) *phone {
 	s.t.Helper()
+	nonce := s.nonce(world, name, family)
 	conn, err := net.Dial("tcp", s.line)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { conn.Close() })
 	p := &phone{t: s.t, conn: conn, lines: bufio.NewReader(conn)}
-	p.say("00REGISTER" + s.nonce(world, name, family))
+	p.say("00REGISTER" + nonce)
 	p.expect("00000000OK")
 	return p
 }
@@ -201,16 +208,6 @@ func (p *phone) until(prefix string) string {
 			return strings.TrimSpace(rest)
 		}
 	}
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // eventually waits until a condition of another process holds.

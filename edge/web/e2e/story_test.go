@@ -197,6 +197,7 @@ func TestShareLink(t *testing.T) {
 	id := ada.create("open house", nil)
 	ada.run(chromedp.Evaluate(`navigator.clipboard.writeText = async (text) => { window.copied = text; }`, nil))
 	ada.click(`#share`)
+	ada.until(`window.copied`)
 	var link string
 	ada.eval(`return copied`, &link)
 	if link != strings.TrimSuffix(s.url(), "/")+"/?game="+id {

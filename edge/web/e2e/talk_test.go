@@ -31,7 +31,8 @@ func (s *server) guest(name, family string, allowed ...string) *page {
 // found founds a family in its room.
 func (p *page) found(family string) {
 	p.t.Helper()
-	p.run(chromedp.Click(`#tab-family`, chromedp.ByQuery), chromedp.SendKeys(`#family-form input`, family+kb.Enter, chromedp.ByQuery))
+	p.click(`#tab-family`)
+	p.run(chromedp.SendKeys(`#family-form input`, family+kb.Enter, chromedp.ByQuery))
 	p.until(`document.activeElement.id === 'say-family'`)
 	p.click(`#tab-world`)
 }
@@ -39,7 +40,8 @@ func (p *page) found(family string) {
 // say types a line into a room ("world", "family") and sends it with Enter.
 func (p *page) say(room, text string) {
 	p.t.Helper()
-	p.run(chromedp.Click(`#tab-`+room, chromedp.ByQuery), chromedp.SendKeys(`#say-`+room, text+kb.Enter, chromedp.ByQuery))
+	p.click(`#tab-` + room)
+	p.run(chromedp.SendKeys(`#say-`+room, text+kb.Enter, chromedp.ByQuery))
 }
 
 // heard waits until a room shows the text, without waiting lines of our own.
@@ -91,6 +93,7 @@ func TestTalk(t *testing.T) {
 	kai.expect("0000PUBLICKai:hello from a phone")
 	bob.heard("world", "hello from a phone")
 	bob.say("world", "and from <b>another</b> page")
+	bob.heard("world", "and from <b>another</b> page")
 	ada.heard("world", "and from <b>another</b> page")
 	kai.expect("0000PUBLICBob:and from <b>another</b> page")
 
