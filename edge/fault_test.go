@@ -5,19 +5,19 @@ import (
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	crypto "crypto/rand"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/big"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
+	"gosper/broker/quiet"
 	"gosper/edge"
 	"gosper/protocol"
 )
@@ -171,16 +171,12 @@ func TestDrainIsBounded(t *testing.T) {
 
 // A server that is started again at once gets the same port, though connections of the former are in TIME-WAIT.
 func TestRestartOnSamePort(t *testing.T) {
-	// A port that nobody gets who asks for any: see /proc/sys/net/ipv4/ip_local_port_range.
-	var first *server
-	var addr string
-	for first == nil {
-		addr = fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(20_000))
-		if ln, err := net.Listen("tcp", addr); err == nil {
-			ln.Close()
-			first = start(t, func(cfg *edge.Config) { cfg.Listeners[0].Addr = addr })
-		}
+	addrs, err := quiet.Addrs(1)
+	if err != nil {
+		t.Fatal(err)
 	}
+	addr := addrs[0]
+	first := start(t, func(cfg *edge.Config) { cfg.Listeners[0].Addr = addr })
 	c := first.player(t, "w/ann/")
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
@@ -271,12 +267,12 @@ func TestProxy(t *testing.T) {
 
 func selfSigned(t testing.TB) *tls.Config {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), crypto.Reader)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cert := x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
-	der, err := x509.CreateCertificate(crypto.Reader, &cert, &cert, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(rand.Reader, &cert, &cert, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"gosper/bench"
+	"gosper/broker/quiet"
 	"gosper/edge/client"
 	"gosper/edge/node"
 	"gosper/protocol"
@@ -30,7 +30,7 @@ func startNode(t *testing.T, o *node.Options) *node.Node {
 func nodeOptions(t *testing.T) *node.Options {
 	o := node.DefaultOptions()
 	o.Data = t.TempDir()
-	addrs, err := bench.QuietAddrs(3) // which it finds again after a restart
+	addrs, err := quiet.Addrs(3) // which it finds again after a restart
 	if err != nil {
 		t.Fatal(err)
 	}
