@@ -76,7 +76,9 @@ func newRig(t *testing.T, change func(*Config)) *rig {
 	store, registry := memory.NewStore(), memory.NewRegistry()
 	log := slog.New(slog.DiscardHandler)
 	var err error
-	r.table, err = module.New(module.Config{Options: module.DefaultOptions(), Store: store, Registry: registry, Bus: r.bus,
+	o := module.DefaultOptions()
+	o.CallTimeout = patience
+	r.table, err = module.New(module.Config{Options: o, Store: store, Registry: registry, Bus: r.bus,
 		Secret: []byte("0123456789abcdef"), Log: log})
 	if err != nil {
 		t.Fatal(err)

@@ -44,6 +44,7 @@ func newRigOn(t *testing.T, change func(*Options), before func(broker.Store) bro
 		*rate = Rate{}
 	}
 	o.Workers, o.Queue, o.PresenceBatch = 8, 64, time.Millisecond
+	o.CallTimeout = patience // a hash of a password takes seconds on a busy machine
 	if change != nil {
 		change(&o)
 	}

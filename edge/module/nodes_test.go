@@ -113,7 +113,7 @@ func TestPresenceIsNeverBehind(t *testing.T) {
 }
 
 // patience bounds the wait for a condition. It only costs time when a test fails.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // soon polls until ok.
 func soon(t *testing.T, what string, ok func() bool) {

@@ -48,7 +48,7 @@ func newRig(t testing.TB, change func(*edge.Limits, *Config)) *rig {
 	r := &rig{t: t, queue: memory.NewQueue(broker.QueueOptions{}), registry: memory.NewRegistry()}
 	bus, store := memory.NewBus(memory.BusOptions{}), memory.NewStore()
 	o := module.DefaultOptions()
-	o.AuthRate, o.WriteRate = module.Rate{}, module.Rate{}
+	o.AuthRate, o.WriteRate, o.CallTimeout = module.Rate{}, module.Rate{}, waitMost
 	table, err := module.New(module.Config{Options: o, Store: store, Registry: r.registry, Bus: bus, Secret: []byte("0123456789abcdef")})
 	if err != nil {
 		t.Fatal(err)
