@@ -57,8 +57,7 @@ func runCluster(ctx context.Context, r *Run) error {
 		parts = append(parts, clusterPart{"talk over " + bus.name, func(ctx context.Context, r *Run, s clusterShare) error { return clusterTalk(ctx, r, s, bus) }})
 	}
 	parts = append(parts, clusterPart{"games", clusterFail}, clusterPart{"crowd", clusterCrowd})
-	r.Setting("durability", "talk: history before delivery. redis: in the memory of one server; nats: one server, JetStream as it is when told nothing, so files are synced every two minutes; "+
-		"nats3: three servers that sync at each write, all on the disk of this machine")
+	r.Setting("durability", "talk: history before delivery, in memory. redis: of one server; nats: of one server; nats3: of three servers, answered when two of them have it")
 	for i, p := range parts {
 		share := clusterShare{float64(i) / float64(len(parts)), 1 / float64(len(parts))}
 		if err := p.run(ctx, r, share); err != nil {

@@ -226,6 +226,9 @@ func (b *Bus) hear(m *nats.Msg, s stamp, seq uint64) {
 	t := l.topic(m.Subject)
 	t.learn(s, seq)
 	l.Unlock()
+	if st := b.stream(m.Subject); s.Epoch != st.now() {
+		b.recheck(st)
+	}
 	if s.node == b.link.node {
 		return // delivered, and answered, when the stream's answer comes, which is right behind
 	}
@@ -274,6 +277,21 @@ func (b *Bus) back() {
 		}
 		b.gap("the link to NATS was away", everyPattern)
 		b.notify()
+	})
+}
+
+// recheck looks at a stream whose epoch seems to be another one than this node believes. It does not wait.
+func (b *Bus) recheck(s *stream) {
+	if s.checking.Swap(true) {
+		return
+	}
+	b.checks.Go(func() {
+		defer s.checking.Store(false)
+		ctx, cancel := context.WithTimeout(b.life, callTimeout)
+		defer cancel()
+		if err := s.ensure(ctx); err != nil && b.life.Err() == nil {
+			b.opts.Log.Warn("the epoch of the history may be another one", "stream", s.name, "error", err)
+		}
 	})
 }
 

@@ -18,8 +18,15 @@
 // They are written to a stream by compare and set: each is stored with the condition that the subject's newest message
 // is the one its offset follows, so offsets have no holes whoever publishes, and the stream hands it to every
 // subscriber at the moment it is stored (RePublish). A node that loses the race reads the new top and tries again. One
-// write is on its way per subject; several waiting messages go as one atomic batch where that is cheap (replicated
-// streams; on a stream of one replica a batch costs the server a file and an fsync: 15 ms measured, a single write 0.07).
+// write is on its way per subject, and what waits meanwhile goes as the next, as one atomic batch. Only a stream of one
+// replica in files takes its messages one by one, because there a batch costs the server a file and an fsync: 15 ms
+// measured, a single write 0.07.
+//
+// The history is in the servers' memory unless Options.History says otherwise: it is what clients that come back after a
+// broken link read, not the record of the talk. Each stream begins with a message that says nothing. One without any was
+// lost, and the next node that looks begins a new epoch, also when the servers remember the stream itself, as they do in a
+// cluster. A node that finds less of a subject than it has seen does the same; the others look when they meet an epoch that
+// they do not know.
 //
 // Who subscribes and then asks for the history misses nothing between both. In a cluster that needs a question of its own:
 // the leader must know of the subscription before it is asked for the newest message (see settling).
@@ -28,9 +35,10 @@
 //
 // Delivery is at most once to each subscription, and every hole that a node can see is announced: a lost link, a
 // message dropped because this node was slow, an offset that does not follow. An answered message with history is
-// stored by the stream's replicas: with three, it survives the loss of one server. It survives a power cut of all only
-// if the servers run with `sync_interval: always`. A server that comes back with less than was answered makes the node
-// that sees it change the epoch. While NATS is away publishes with history are refused with broker.ErrBusy and
+// stored by the stream's replicas: with three, it survives the loss of one server. That all servers start again it survives
+// in files only, and a power cut of all only if they run with `sync_interval: always` besides. Servers in turn may start
+// again when each has caught up (their health check says so) before the next. A server that comes back with less than was
+// answered makes the node that sees it change the epoch. While NATS is away publishes with history are refused with broker.ErrBusy and
 // History fails; local subscribers of other subjects go on. In a cluster a message without history may overtake one with
 // history of the same subject on a third node, because the two come from different servers.
 //

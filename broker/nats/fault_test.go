@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -149,15 +148,15 @@ func TestLinkFaults(t *testing.T) {
 	}
 }
 
-// Goal: a server that comes back goes on with its history; one that comes back with less, or with nothing, gives new
-// epochs, so that no old position is mistaken. Method: stop the server, start it with its folder, an older copy of it, and
+// Goal: a server that keeps the history in files and comes back goes on with it; one that comes back with less, or with
+// nothing, gives new epochs, so that no old position is mistaken. Method: stop the server, start it with its folder, an older copy of it, and
 // an empty one, on the same port.
 func TestServerRestarts(t *testing.T) {
 	t.Parallel()
 	dir, old := t.TempDir(), t.TempDir()
-	s := start(t, dir, -1)
-	port := s.Addr().(*net.TCPAddr).Port
-	b := node(t, s.ClientURL())
+	port := freePorts(t, 1)[0]
+	s := start(t, dir, port)
+	b := node(t, s.ClientURL()+"?history=file")
 	in := listen(t, b, "re.start")
 	say := func(text string) broker.Position {
 		t.Helper()

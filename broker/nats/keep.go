@@ -21,6 +21,7 @@ const (
 	errIncomplete   = 10176 // a message of the batch did not arrive
 	errNotFound     = 10037 // the subject has no message
 	errNoStream     = 10059
+	errNoMemory     = 10028
 )
 
 // ack is the stream's answer to a publish.
@@ -65,7 +66,12 @@ func (b *Bus) write(l *lane, t *topic) {
 		return
 	}
 	s := b.stream(t.subject)
-	run := t.stamps(b.link.node, s.now(), s.run())
+	epoch := s.now()
+	if epoch == 0 {
+		b.later(l, t)
+		return
+	}
+	run := t.stamps(b.link.node, epoch, s.run())
 	after := t.seq
 	t.flying = len(run)
 	letters := s.letters(t.subject, run, after)
@@ -94,10 +100,12 @@ func (b *Bus) later(l *lane, t *topic) {
 // look asks the stream for the newest message of the topic. Caller holds l's lock.
 func (b *Bus) look(l *lane, t *topic) {
 	t.asking = true
-	err := b.stream(t.subject).last(t.subject, func(found newest, err error) {
+	s := b.stream(t.subject)
+	err := s.last(t.subject, func(found newest, err error) {
 		l.Lock()
 		t.asking = false
 		if err == nil {
+			b.compare(s, t, found.stamp.Position)
 			t.known, t.seq = false, 0
 			t.learn(found.stamp, found.seq)
 			b.advance(l, t)
@@ -109,6 +117,17 @@ func (b *Bus) look(l *lane, t *topic) {
 	})
 	if err != nil {
 		b.later(l, t)
+	}
+}
+
+// compare looks at the newest position of a topic: the servers may have lost what this node has seen there, or another
+// node may have noticed such a loss elsewhere. Caller holds the lane's lock.
+func (b *Bus) compare(s *stream, t *topic, newest broker.Position) {
+	if newest.Epoch == t.top.Epoch && newest.Offset < t.top.Offset {
+		s.fellShort(newest.Epoch)
+	}
+	if newest.Epoch != s.now() {
+		b.recheck(s)
 	}
 }
 

@@ -25,14 +25,22 @@ const (
 	maxStrangers = 4096 // nodes remembered to tell copies of a message
 )
 
+// Where the servers keep the history: Options.History. In memory it is fast and lives as long as the server; with replicas
+// as long as most of them. In files it also survives that all servers start again, and writes wait for the disk.
+const (
+	HistoryMemory = "memory"
+	HistoryFile   = "file"
+)
+
 // Options of a Bus. The zero value of a field means its default.
 type Options struct {
-	URL        string        // nats://[user:password@]host:port[,host:port…][?replicas=3&creds=FILE]; tls:// for TLS
+	URL        string        // nats://[user:password@]host:port[,host:port…][?replicas=3&history=file&creds=FILE]; tls:// for TLS
 	Password   string        // for a URL that names a user without one
 	Replicas   int           // copies of the history, 1 to 5. Default 1, or what the URL says
 	Creds      string        // file of NATS credentials; "" for none, or what the URL says
+	History    string        // HistoryMemory or HistoryFile, of streams that are made now. Default HistoryMemory, or what the URL says
 	PerSubject int64         // most messages kept of one subject. Default 2,000
-	MaxBytes   int64         // bytes of all histories; the oldest messages give way. Default 1 GiB
+	MaxBytes   int64         // bytes of all histories; the oldest messages give way. Default 64 MiB in memory and 1 GiB in files, for each of two streams
 	MaxAge     time.Duration // no message is kept longer. Default 48 h
 	StartWait  time.Duration // how long Open waits for the servers and the replicas. Default 15 s
 	Wait       time.Duration // how long a publish with history may wait for its turn, then for its answer. Default 5 s
@@ -57,13 +65,15 @@ func (o Options) withDefaults() (Options, error) {
 			}
 		case "creds":
 			o.Creds = text
+		case "history":
+			o.History = text
 		default:
-			return o, fmt.Errorf("nats: unknown parameter %q in the URL; known are replicas and creds", name)
+			return o, fmt.Errorf("nats: unknown parameter %q in the URL; known are replicas, history and creds", name)
 		}
 	}
 	fill(&o.Replicas, 1)
+	fill(&o.History, HistoryMemory)
 	fill(&o.PerSubject, 2000)
-	fill(&o.MaxBytes, 1<<30)
 	fill(&o.MaxAge, 48*time.Hour)
 	fill(&o.StartWait, 15*time.Second)
 	fill(&o.Wait, 5*time.Second)
@@ -80,6 +90,17 @@ func fill[T comparable](field *T, value T) {
 	}
 }
 
+// room is how many bytes a stream of the storage may hold.
+func (o Options) room(storage string) int64 {
+	switch {
+	case o.MaxBytes > 0:
+		return o.MaxBytes
+	case storage == HistoryMemory:
+		return 64 << 20
+	}
+	return 1 << 30
+}
+
 // CheckURL reports what is wrong with a URL of servers, without its secrets.
 func CheckURL(text string) error {
 	_, err := Options{URL: text}.withDefaults()
@@ -91,7 +112,9 @@ func (o Options) validate() error {
 	switch {
 	case o.Replicas < 1 || o.Replicas > 5:
 		return errors.New("nats: replicas must be 1 to 5")
-	case o.PerSubject < 1 || o.MaxBytes < 1<<20 || o.MaxAge < time.Minute:
+	case o.History != HistoryMemory && o.History != HistoryFile:
+		return fmt.Errorf("nats: history must be %s or %s", HistoryMemory, HistoryFile)
+	case o.PerSubject < 1 || o.MaxBytes != 0 && o.MaxBytes < 1<<20 || o.MaxAge < time.Minute:
 		return errors.New("nats: PerSubject must be at least 1, MaxBytes at least 1 MiB, MaxAge at least a minute")
 	case o.StartWait < 0 || o.Wait < 0:
 		return errors.New("nats: StartWait and Wait must not be negative")
@@ -134,7 +157,7 @@ func checkServer(one string) error {
 	u, err := url.Parse(one)
 	switch {
 	case err != nil || u.Hostname() == "" || u.Path != "" && u.Path != "/":
-		return errors.New("nats: the URL must be nats://[user:password@]host:port[,host:port…][?replicas=3&creds=FILE]")
+		return errors.New("nats: the URL must be nats://[user:password@]host:port[,host:port…][?replicas=3&history=file&creds=FILE]")
 	case u.Scheme != "nats" && u.Scheme != "tls":
 		return fmt.Errorf("nats: the URL begins with nats:// or tls://, not %s://", u.Scheme)
 	}

@@ -23,6 +23,7 @@ type routes struct {
 func startRoutes(t *testing.T) *routes {
 	t.Helper()
 	var r routes
+	ports := freePorts(t, 2)
 	var fronts []net.Listener
 	var addrs []string
 	for range 2 {
@@ -33,16 +34,11 @@ func startRoutes(t *testing.T) *routes {
 		fronts, addrs = append(fronts, l), append(addrs, l.Addr().String())
 	}
 	for i, front := range fronts {
-		back, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
 		o := &server.Options{ServerName: fmt.Sprint("n", i), Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true}
-		o.Cluster.Name, o.Cluster.Host, o.Cluster.Port = "test", "127.0.0.1", back.Addr().(*net.TCPAddr).Port
+		o.Cluster.Name, o.Cluster.Host, o.Cluster.Port = "test", "127.0.0.1", ports[i]
 		o.Cluster.Advertise, o.Cluster.PinnedAccounts = addrs[i], []string{server.DEFAULT_GLOBAL_ACCOUNT}
 		o.Routes = server.RoutesFromStr("nats://" + strings.Join(addrs, ",nats://"))
-		back.Close()
-		r.proxies = append(r.proxies, proxyAt(t, front, back.Addr().String(), `"route_account":"`+server.DEFAULT_GLOBAL_ACCOUNT+`"`))
+		r.proxies = append(r.proxies, proxyAt(t, front, fmt.Sprint("127.0.0.1:", ports[i]), `"route_account":"`+server.DEFAULT_GLOBAL_ACCOUNT+`"`))
 		r.servers = append(r.servers, boot(t, o))
 	}
 	return &r

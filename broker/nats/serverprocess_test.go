@@ -129,7 +129,7 @@ func processes(t *testing.T, count int) []*processServer {
 	return all
 }
 
-func freePorts(t *testing.T, count int) []int {
+func freePorts(t testing.TB, count int) []int {
 	t.Helper()
 	addrs, err := quiet.Addrs(count)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 // shape is how a stream takes and hands out subjects. A stream stores a message under its subject behind a prefix and
 // hands it out under the subject itself. NATS refuses to hand out to `>`, as that seems to feed the stream itself; the
 // first token by number and the rest is the same and is allowed, but needs two tokens: so there are two streams.
-// The door is a subject behind the prefix that holds no message.
+// The door is a subject behind the prefix that no subject of ours has: the stream's first message is there.
 type shape struct{ name, prefix, takes, gives, door string }
 
 var (
@@ -38,10 +38,13 @@ type stream struct {
 	batches atomic.Uint64
 
 	settling settling
+	checking atomic.Bool // somebody looks at the stream again
 
 	mu      sync.Mutex
 	epoch   uint64 // guarded by mu
 	highest uint64 // guarded by mu: of the sequences this node has seen
+	short   uint64 // guarded by mu: the epoch in which a subject was found to have lost messages
+	storage string // guarded by mu: HistoryMemory or HistoryFile, as the stream was made
 }
 
 func newStream(l *link, o Options, s shape) *stream { return &stream{shape: s, link: l, opts: o} }
@@ -72,6 +75,7 @@ type info struct {
 		Description string `json:"description"`
 	} `json:"error"`
 	Config struct {
+		Storage   string            `json:"storage"`
 		Replicas  int               `json:"num_replicas"`
 		Metadata  map[string]string `json:"metadata"`
 		RePublish map[string]string `json:"republish"`
@@ -119,7 +123,8 @@ func (i *info) whole(replicas int) bool {
 }
 
 // ensure makes the stream when it is missing and waits until it is whole. A stream that holds less than this node has
-// seen of it gets a new epoch.
+// seen of it gets a new epoch, and so does one that holds nothing: who makes a stream stores its first message at once, so
+// the servers have lost what it held.
 func (s *stream) ensure(ctx context.Context) error {
 	return untilWhole(ctx, s.name, s.opts.Replicas, s.try)
 }
@@ -154,33 +159,55 @@ func (s *stream) try(ctx context.Context) (bool, error) {
 	case err != nil:
 		return false, err
 	case i.Error != nil && i.Error.ErrCode == errNoStream:
-		if i, err = s.change(ctx, "CREATE", rand.Uint64N(1<<53-1)+1); err != nil {
-			return false, err
-		}
-	case i.Error == nil && s.fellBehind(i):
-		_, err := s.change(ctx, "UPDATE", rand.Uint64N(1<<53-1)+1)
-		return false, err // the next round takes over what the last node that did the same has set
+		return false, s.renew(ctx, "CREATE", s.opts.History)
+	case i.Error == nil && i.epoch() == 0:
+		return false, errors.New("a stream of that name belongs to somebody else")
+	case i.Error == nil && (i.State.Last == 0 || s.fellBehind(i)):
+		return false, s.renew(ctx, "UPDATE", i.Config.Storage)
 	case i.Error == nil && i.Config.Replicas != s.opts.Replicas:
-		if i, err = s.change(ctx, "UPDATE", i.epoch()); err != nil {
+		if i, err = s.change(ctx, "UPDATE", i.Config.Storage, i.epoch()); err != nil {
 			return false, err
 		}
 	}
 	if err := i.err(); err != nil {
 		return false, err
 	}
-	if i.epoch() == 0 {
-		return false, errors.New("a stream of that name belongs to somebody else")
-	}
-	s.mu.Lock()
-	s.epoch, s.highest = i.epoch(), i.State.Last
-	s.mu.Unlock()
+	s.adopt(i)
 	return i.whole(s.opts.Replicas), nil
 }
 
+// adopt takes over what the server says about the stream.
+func (s *stream) adopt(i *info) {
+	s.mu.Lock()
+	known := s.storage == i.Config.Storage
+	s.epoch, s.highest, s.short, s.storage = i.epoch(), i.State.Last, 0, i.Config.Storage
+	s.mu.Unlock()
+	if !known && i.Config.Storage != s.opts.History {
+		s.opts.Log.Warn("the history is not kept where it was asked for: its stream was made before, and servers cannot move one; "+
+			"delete the stream to have it made anew", "stream", s.name, "asked", s.opts.History, "kept", i.Config.Storage)
+	}
+}
+
+// renew makes the stream, or begins a new epoch of it, and sees to it that it is not without messages. The next round
+// takes over what the last node that did the same has set.
+func (s *stream) renew(ctx context.Context, verb, storage string) error {
+	i, err := s.change(ctx, verb, storage, rand.Uint64N(1<<53-1)+1)
+	switch {
+	case err != nil:
+		return err
+	case i.Error != nil && i.Error.ErrCode == errNoMemory:
+		return fmt.Errorf("%w: the servers' max_memory_store must leave %d MiB for each of two streams; ?history=file in the URL needs none", i.err(), s.opts.room(storage)>>20)
+	case i.Error != nil:
+		return i.err()
+	}
+	_, err = s.link.inquire(ctx, &nats.Msg{Subject: s.prefix + s.door, Header: nats.Header{"Nats-Expected-Last-Sequence": {"0"}}})
+	return err // it is refused when there is a message already
+}
+
 // change makes or changes the stream. When another node was faster its answer is an error, and the next round sees.
-func (s *stream) change(ctx context.Context, verb string, epoch uint64) (*info, error) {
-	c := config{Name: s.name, Subjects: []string{s.takes}, Retention: "limits", Storage: "file", Replicas: s.opts.Replicas,
-		PerSubject: s.opts.PerSubject, MaxBytes: s.opts.MaxBytes, MaxAge: s.opts.MaxAge, Discard: "old", AllowDirect: true, AllowAtomic: true,
+func (s *stream) change(ctx context.Context, verb, storage string, epoch uint64) (*info, error) {
+	c := config{Name: s.name, Subjects: []string{s.takes}, Retention: "limits", Storage: storage, Replicas: s.opts.Replicas,
+		PerSubject: s.opts.PerSubject, MaxBytes: s.opts.room(storage), MaxAge: s.opts.MaxAge, Discard: "old", AllowDirect: true, AllowAtomic: true,
 		Window: time.Second, RePublish: map[string]string{"src": s.takes, "dest": s.gives},
 		Metadata: map[string]string{epochKey: strconv.FormatUint(epoch, 10)}}
 	text, err := json.Marshal(c)
@@ -207,14 +234,26 @@ func (s *stream) api(ctx context.Context, subject string, body []byte) (*info, e
 func (s *stream) fellBehind(i *info) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return i.State.Last < s.highest && i.epoch() == s.epoch
+	return (i.State.Last < s.highest || s.short == s.epoch) && i.epoch() == s.epoch
 }
 
-// now returns the epoch of messages that are written now.
+// now returns the epoch of messages that are written now; 0 while a new one must begin.
 func (s *stream) now() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.short == s.epoch {
+		return 0
+	}
 	return s.epoch
+}
+
+// fellShort takes note that a subject holds less in the epoch than this node has seen of it.
+func (s *stream) fellShort(epoch uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if epoch == s.epoch {
+		s.short = epoch
+	}
 }
 
 // see takes note of a sequence that the stream has given.
@@ -224,12 +263,15 @@ func (s *stream) see(seq uint64) {
 	s.mu.Unlock()
 }
 
-// run is how many messages may go in one write.
+// run is how many messages may go in one write. One server stages an atomic batch in files of its own when the stream is
+// kept in files.
 func (s *stream) run() int {
-	if s.opts.Replicas > 1 {
-		return MaxRun
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opts.Replicas == 1 && s.storage == HistoryFile {
+		return 1
 	}
-	return 1
+	return MaxRun
 }
 
 // published returns the sequence of a message that the stream handed out; false when it did not come from the stream.

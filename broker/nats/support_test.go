@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -58,23 +57,26 @@ func halt(s *server.Server) {
 // cluster runs three servers that know each other.
 func cluster(t testing.TB) []*server.Server {
 	t.Helper()
-	var ports []string
-	for range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ports = append(ports, l.Addr().String())
-		l.Close()
-	}
 	var all []*server.Server
-	for i, addr := range ports {
-		host, port, _ := net.SplitHostPort(addr)
-		o := &server.Options{ServerName: fmt.Sprint("n", i), Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true}
-		o.Cluster.Name, o.Cluster.Host = "test", host
-		fmt.Sscan(port, &o.Cluster.Port)
-		o.Routes = server.RoutesFromStr("nats://" + strings.Join(ports, ",nats://"))
+	for _, o := range clusterOptions(t) {
 		all = append(all, boot(t, o))
+	}
+	return all
+}
+
+func clusterOptions(t testing.TB) []*server.Options {
+	t.Helper()
+	ports := freePorts(t, 6)
+	var routes []string
+	for _, port := range ports[3:] {
+		routes = append(routes, fmt.Sprintf("nats://127.0.0.1:%d", port))
+	}
+	var all []*server.Options
+	for i := range 3 {
+		o := &server.Options{ServerName: fmt.Sprint("n", i), Host: "127.0.0.1", Port: ports[i], JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true}
+		o.Cluster.Name, o.Cluster.Host, o.Cluster.Port = "test", "127.0.0.1", ports[3+i]
+		o.Routes = server.RoutesFromStr(strings.Join(routes, ","))
+		all = append(all, o)
 	}
 	return all
 }

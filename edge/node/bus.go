@@ -100,7 +100,7 @@ func (n *Node) busHealth() error {
 // bindBus describes the options of the bus.
 func (o *Options) bindBus(b *binder) {
 	b.group = "Many nodes"
-	b.text(&o.Bus, "bus", "what nodes share for chat, pushes and presence. redis://[user@]host:port, rediss://… (a cluster: more nodes as ?addr=host:port&addr=…; sentinels: &master_set=name) shares nonces and counters too; nats://[user@]host:port,host:port…?replicas=3, tls://… does not, see registry. Empty: this node is alone. Nodes that share it need the same secret")
+	b.text(&o.Bus, "bus", "what nodes share for chat, pushes and presence. redis://[user@]host:port, rediss://… (a cluster: more nodes as ?addr=host:port&addr=…; sentinels: &master_set=name) shares nonces and counters too; nats://[user@]host:port,host:port…?replicas=3, tls://… does not, see registry; &history=file keeps the history of talk on the servers' disks, slower, instead of in their memory. Empty: this node is alone. Nodes that share it need the same secret")
 	b.secret(&o.BusPassword, "bus-password", "password of the bus, when its address has none")
 	b.text(&o.Registry, "registry", "with a bus in NATS: the Redis that nodes share for nonces and counters, redis://…; empty: each node keeps its own, and a nonce is good at the node that made it")
 	b.secret(&o.RegistryPassword, "registry-password", "password of the registry, when its address has none")
