@@ -99,6 +99,9 @@ func (f *feed) drain(ctx context.Context, messages jetstream.MessagesContext, la
 		if quiet = errors.Is(err, nats.ErrTimeout); quiet {
 			f.flush() // the last record of the commit was deleted, and its mark is gone
 			f.alive = wall()
+			if f.missed(ctx) {
+				return errMissed
+			}
 			continue
 		}
 		if err != nil {
@@ -183,6 +186,22 @@ func (f *feed) nothing(ctx context.Context, seen uint64) bool {
 	defer cancel()
 	_, err := f.store.vault.next(ctx, recordPrefix+"*", seen+1)
 	return errors.Is(err, broker.ErrNotFound)
+}
+
+// errMissed: the consumer is well, and has sent everything, but not all of it came: the servers lost their link to each
+// other for a moment. The next message would show it; the watchers shall not wait for that.
+var errMissed = errors.New("records are stored that have not come")
+
+// missed reports whether a record is stored behind all that came.
+func (f *feed) missed(ctx context.Context) bool {
+	seen, _, reading := f.store.index.state()
+	if reading {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := f.store.vault.next(ctx, recordPrefix+"*", seen+1)
+	return err == nil
 }
 
 // reach waits until the index has all that was stored up to seq.
