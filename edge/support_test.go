@@ -328,7 +328,7 @@ func start(t testing.TB, change func(*edge.Config)) *server {
 	}
 	cfg.Limits.ChatRate, cfg.Limits.CallRate, cfg.Limits.DrainSpread = 0, 0, 100*time.Millisecond
 	cfg.Limits.Heartbeat = time.Hour // pings come in tests that ask for them
-	cfg.Limits.AuthTimeout = time.Hour
+	cfg.Limits.AuthTimeout, cfg.Limits.WriteTimeout = time.Hour, time.Hour // likewise
 	if change != nil {
 		change(&cfg)
 	}
@@ -378,7 +378,7 @@ func shared(t testing.TB) *server {
 		bus := newBus()
 		s := &server{bus: bus, mod: &fakeModule{bus: bus, hold: make(chan struct{}), sessions: map[uint64]module.Session{}}}
 		lim := edge.DefaultLimits()
-		lim.ChatRate, lim.CallRate, lim.Heartbeat, lim.AuthTimeout = 0, 0, time.Hour, time.Hour
+		lim.ChatRate, lim.CallRate, lim.Heartbeat, lim.AuthTimeout, lim.WriteTimeout = 0, 0, time.Hour, time.Hour, time.Hour
 		var err error
 		s.Engine, err = edge.Start(edge.Config{
 			Loops: 2, Limits: lim, Bus: bus, Dispatcher: s.mod,
