@@ -13,7 +13,7 @@ import (
 )
 
 // drainTimeout is how long the generator waits for answers after it stopped sending.
-const drainTimeout = 10 * time.Second
+const drainTimeout = 30 * time.Second
 
 // paceTick is the step in which the paced mode sends.
 const paceTick = time.Millisecond

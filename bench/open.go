@@ -27,7 +27,7 @@ type greeter interface {
 const openAtOnce = 256
 
 // openTimeout is how long one greeting may make no progress at all.
-const openTimeout = 15 * time.Second
+const openTimeout = 30 * time.Second
 
 // plan says which connections to open.
 type plan struct {
