@@ -2,9 +2,11 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -90,5 +92,32 @@ func staleStore(t *testing.T, s broker.Store) {
 	}
 	if err := s.Delete(ctx, "one", both[1]); err != nil {
 		t.Error(err)
+	}
+}
+
+// Goal: a write that stood still on its way, and whose outcome nobody knew, takes the place of no newer one when it comes. Method: a
+// node behind a proxy that stops; another writes the record; the proxy goes on, and what the first one asks then comes behind its write.
+func TestLatePut(t *testing.T) {
+	t.Parallel()
+	s := start(t, t.TempDir(), -1)
+	p := newProxy(t, s.Addr().String())
+	far, near := stateWith(t, StateOptions{URL: p.url(), Wait: time.Second}), stateAt(t, s.ClientURL())
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	if _, err := near.Store().Put(ctx, "key", []byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the record at the other node", func() bool { _, known := far.store.index.get("key"); return known })
+	p.set(true, false)
+	if _, err := far.Store().Put(ctx, "key", []byte("late")); !errors.Is(err, broker.ErrTimeout) && !errors.Is(err, broker.ErrBusy) {
+		t.Errorf("a put without an answer: %v", err)
+	}
+	if _, err := near.Store().Put(ctx, "key", []byte("new")); err != nil {
+		t.Fatal(err)
+	}
+	p.set(false, false)
+	eventually(t, "an answer to the first node", func() bool { _, err := far.Store().Get(ctx, "key"); return err == nil })
+	if r, err := near.Store().Get(ctx, "key"); err != nil || string(r.Value) != "new" {
+		t.Errorf("%q, %v", r.Value, err)
 	}
 }

@@ -53,6 +53,9 @@ func TestStateModel(t *testing.T) {
 	t.Run("log", func(t *testing.T) { logModel(t, nodes) })
 }
 
+// nobodys is added to a revision for one that no record has, nor the mark of a deleted one.
+const nobodys = 1 << 40
+
 // storeModel makes commits with any conditions, and lists, with small and large values.
 func storeModel(t *testing.T, nodes []*State) {
 	ctx, r := context.Background(), dice(t)
@@ -89,7 +92,7 @@ func storeModel(t *testing.T, nodes []*State) {
 			case 3:
 				op.Revision, other.Revision = inMemory.Revision, there.Revision
 			case 4:
-				op.Revision, other.Revision = inMemory.Revision+1, there.Revision+1
+				op.Revision, other.Revision = inMemory.Revision+nobodys, there.Revision+nobodys
 			}
 			a, b = append(a, op), append(b, other)
 		}

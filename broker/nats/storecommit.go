@@ -42,6 +42,10 @@ func (s *Store) Commit(ctx context.Context, ops ...broker.Op) ([]uint64, error) 
 	for i, op := range ops {
 		c.after[i] = op.Revision
 	}
+	if c.blind() {
+		known, _ := s.index.get(ops[0].Key)
+		c.after[0] = known.revision
+	}
 	if len(ops) == 0 || len(ops) == 1 && ops[0].Value == nil && s.absent(ctx, ops[0]) {
 		return make([]uint64, len(ops)), nil
 	}
@@ -76,6 +80,11 @@ type commit struct {
 	stale time.Time       // until then a record that is older than it should be is no answer
 	last  uint64          // with errDone: where its last message is
 }
+
+// blind reports whether the commit is one write of a record whatever it was. It is made behind the newest that is known all the
+// same, and again when that was another one: else a write that stood still on its way, in a server that was stopped perhaps,
+// would take the place of newer ones when it came.
+func (c *commit) blind() bool { return len(c.ops) == 1 && c.ops[0].Revision == broker.AnyRevision }
 
 func (c *commit) check() error {
 	bytes, count := 0, 0
@@ -145,7 +154,7 @@ func (c *commit) messages() []*nats.Msg {
 		all = append(all, c.store.messages(op, c.after[i])...)
 		c.heads = append(c.heads, len(all)-1)
 	}
-	if v := c.store.vault; len(all) == 1 && v.opts.Replicas > 1 && c.ops[0].Revision != broker.AnyRevision {
+	if v := c.store.vault; len(all) == 1 && v.opts.Replicas > 1 {
 		all[0].Header = also(all[0].Header, writeHeader, v.newID())
 	}
 	return all
@@ -173,7 +182,7 @@ var errDone = errors.New("nats: the commit is there")
 func (c *commit) explain(ctx context.Context) error {
 	var verdict error
 	for i, op := range c.ops {
-		if op.Revision == broker.AnyRevision {
+		if op.Revision == broker.AnyRevision && !c.blind() {
 			continue
 		}
 		m, err := c.store.present(ctx, op.Key)
@@ -187,7 +196,7 @@ func (c *commit) explain(ctx context.Context) error {
 			c.last = m.seq + uint64(c.heads[len(c.heads)-1]-c.heads[i])
 			return errDone
 		}
-		if m.seq < op.Revision && time.Now().Before(c.stale) {
+		if m.seq < op.Revision && !c.blind() && time.Now().Before(c.stale) {
 			continue
 		}
 		c.after[i] = m.seq
