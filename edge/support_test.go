@@ -327,7 +327,7 @@ func start(t testing.TB, change func(*edge.Config)) *server {
 		Listeners: []edge.Listener{{Name: "line", Addr: "127.0.0.1:0", Door: lineDoor}},
 	}
 	cfg.Limits.ChatRate, cfg.Limits.CallRate, cfg.Limits.DrainSpread = 0, 0, 100*time.Millisecond
-	cfg.Limits.Heartbeat = time.Hour // pings come in tests that ask for them
+	cfg.Limits.Heartbeat = time.Hour                                       // pings come in tests that ask for them
 	cfg.Limits.AuthTimeout, cfg.Limits.WriteTimeout = time.Hour, time.Hour // likewise
 	if change != nil {
 		change(&cfg)
