@@ -10,7 +10,8 @@ import (
 
 // call is a question that waits for its answer.
 type call struct {
-	deadline time.Time
+	deadline time.Time // moves on with each answer but the last
+	patience time.Duration
 	answer   func(*nats.Msg, error) bool // true: another answer follows
 }
 
@@ -23,7 +24,7 @@ func (l *link) ask(m *nats.Msg, patience time.Duration, answer func(*nats.Msg, e
 	l.mu.Lock()
 	l.last++
 	number := l.last
-	l.calls[number] = &call{time.Now().Add(patience), answer}
+	l.calls[number] = &call{time.Now().Add(patience), patience, answer}
 	l.mu.Unlock()
 	m.Reply = l.inbox + strconv.FormatUint(number, 36)
 	if err := l.send(&letter{msg: m, call: number}); err != nil {
@@ -43,6 +44,7 @@ func (l *link) answer(number uint64, m *nats.Msg, err error) {
 	l.mu.Unlock()
 	if c != nil && c.answer(m, err) {
 		l.mu.Lock()
+		c.deadline = time.Now().Add(c.patience)
 		l.calls[number] = c
 		l.mu.Unlock()
 	}

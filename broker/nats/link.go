@@ -43,6 +43,7 @@ type link struct {
 	in     chan *nats.Msg // what came; filled by the NATS client
 	out    chan *letter
 	wake   chan struct{} // subscriptions have changed
+	closed chan struct{} // closed when the connection is for good, by us or by the client: no callback runs any more
 	stop   chan struct{}
 	ended  sync.WaitGroup
 	events events
@@ -85,11 +86,11 @@ type letter struct {
 // dial connects. The link hands nothing out before run.
 func dial(o Options) (*link, error) {
 	l := &link{node: strings.ToLower(crand.Text()[:12]), in: make(chan *nats.Msg, MaxIn), out: make(chan *letter, MaxOut), wake: make(chan struct{}, 1),
-		stop: make(chan struct{}), wires: make(map[string]*wire), wild: make(map[string]*wire), calls: make(map[uint64]*call)}
+		closed: make(chan struct{}), stop: make(chan struct{}), wires: make(map[string]*wire), wild: make(map[string]*wire), calls: make(map[uint64]*call)}
 	options := []nats.Option{nats.Name("gosper " + cmp.Or(o.name, l.node)), nats.NoEcho(), nats.MaxReconnects(-1), nats.ReconnectBufSize(-1),
 		nats.PingInterval(pingEvery), nats.MaxPingsOutstanding(2), nats.Timeout(dialTimeout), nats.FlusherTimeout(writeTimeout),
 		nats.CustomReconnectDelay(pause), nats.IgnoreAuthErrorAbort(), nats.DisconnectErrHandler(l.lost), nats.ReconnectHandler(l.returned),
-		nats.ErrorHandler(l.failed)}
+		nats.ErrorHandler(l.failed), nats.ClosedHandler(func(*nats.Conn) { close(l.closed) })}
 	if o.Creds != "" {
 		options = append(options, nats.UserCredentials(o.Creds))
 	}
@@ -129,10 +130,8 @@ func (l *link) close() {
 	if !l.away.Swap(true) {
 		connected.Dec()
 	}
-	closed := make(chan struct{})
-	l.conn.SetClosedHandler(func(*nats.Conn) { close(closed) })
 	l.conn.Close()
-	<-closed
+	<-l.closed
 	close(l.stop)
 	l.ended.Wait()
 	l.endCalls(func(*call) bool { return true }, broker.ErrClosed)
