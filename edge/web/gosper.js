@@ -28,7 +28,7 @@ export const CLOSE_CODES = Object.freeze(Object.fromEntries([
 /** Statuses of a refused resume after which the token is of no use any more. Others are passing troubles. */
 const SESSION_REFUSED = new Set([1001, 1002, 1006]);
 
-const CALL_TIMEOUT = 10_000; // ms a call waits for its reply
+const CALL_TIMEOUT = 20_000; // ms a call waits for its reply: longer than a node takes to answer "timed out"
 const WELCOME_TIMEOUT = 10_000; // ms from dialling to the first message
 const FIRST_DELAY = 250; // ms, the base of the back-off
 const LONGEST_DELAY = 15_000; // ms, its end
