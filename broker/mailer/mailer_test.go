@@ -87,7 +87,7 @@ func office(t *testing.T) (*post, Options) {
 		<-ended
 	})
 	return p, Options{SMTP: ln.Addr().String(), User: "game", Password: "secret", From: "Gosper <game@example.com>", Site: "Pond & Co",
-		Timeout: 10 * time.Second, roots: &tls.Config{RootCAs: certificate.Pool(t), ServerName: "127.0.0.1"}}
+		Timeout: time.Minute, roots: &tls.Config{RootCAs: certificate.Pool(t), ServerName: "127.0.0.1"}}
 }
 
 type quiet struct{}

@@ -131,7 +131,7 @@ func testRestart(t *testing.T, s *rabbittest.Server) {
 	}
 	stopped.Wait()
 	s.Start()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), rabbittest.Patience)
 	defer cancel()
 	for _, hash := range all {
 		if status, err := e.Wait(ctx, hash); err != nil || status.State != chain.Completed {

@@ -21,7 +21,7 @@ import (
 )
 
 // Patience is how long the broker may take to start or to stop: six to nine seconds are usual.
-const Patience = time.Minute
+const Patience = 3 * time.Minute
 
 // program is the server itself; the one on the PATH changes user and folder.
 const program = "/usr/lib/rabbitmq/bin/rabbitmq-server"
