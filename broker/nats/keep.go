@@ -100,14 +100,16 @@ func (b *Bus) later(l *lane, t *topic) {
 // look asks the stream for the newest message of the topic. Caller holds l's lock.
 func (b *Bus) look(l *lane, t *topic) {
 	t.asking = true
-	s := b.stream(t.subject)
+	s, before := b.stream(t.subject), t.top
 	err := s.last(t.subject, func(found newest, err error) {
 		l.Lock()
 		t.asking = false
 		if err == nil {
-			b.compare(s, t, found.stamp.Position)
-			t.known, t.seq = false, 0
-			t.learn(found.stamp, found.seq)
+			b.compare(s, before, found.stamp.Position)
+			if !t.known || found.seq > t.seq { // else a newer one was heard meanwhile
+				t.known, t.seq = false, 0
+				t.learn(found.stamp, found.seq)
+			}
 			b.advance(l, t)
 		} else {
 			b.later(l, t)
@@ -120,10 +122,10 @@ func (b *Bus) look(l *lane, t *topic) {
 	}
 }
 
-// compare looks at the newest position of a topic: the servers may have lost what this node has seen there, or another
-// node may have noticed such a loss elsewhere. Caller holds the lane's lock.
-func (b *Bus) compare(s *stream, t *topic, newest broker.Position) {
-	if newest.Epoch == t.top.Epoch && newest.Offset < t.top.Offset {
+// compare looks at the newest position of a subject, and at what it was for this node when it asked for it: the servers
+// may have lost what was there, or another node may have noticed such a loss elsewhere.
+func (b *Bus) compare(s *stream, before, newest broker.Position) {
+	if newest.Epoch == before.Epoch && newest.Offset < before.Offset {
 		s.fellShort(newest.Epoch)
 	}
 	if newest.Epoch != s.now() {

@@ -123,6 +123,9 @@ func TestSilentLoss(t *testing.T) {
 	s := start(t, t.TempDir(), -1)
 	b, other := node(t, s.ClientURL()), node(t, s.ClientURL())
 	in := listen(t, other, "si.lent")
+	if err := (pair{b, other}).settle(); err != nil {
+		t.Fatal(err)
+	}
 	var last broker.Position
 	for i := range 3 {
 		at, err := publishWait(t, b, "si.lent", fmt.Sprint(i), keepTen)
@@ -155,6 +158,36 @@ func TestSilentLoss(t *testing.T) {
 	if err != nil || back != (broker.Position{Epoch: at.Epoch, Offset: 2}) {
 		t.Errorf("behind %v the other node stored %v, %v", at, back, err)
 	}
+}
+
+// Goal: no loss is seen where there is none. Method: two nodes begin many subjects together, so that each hears messages of the
+// other while it asks for the newest one; all are of one epoch.
+func TestNoLoss(t *testing.T) {
+	s := start(t, t.TempDir(), -1)
+	nodes := []*Bus{node(t, s.ClientURL()), node(t, s.ClientURL())}
+	for _, b := range nodes {
+		listen(t, b, "no.>")
+	}
+	if err := (pair{nodes[0], nodes[1]}).settle(); err != nil {
+		t.Fatal(err)
+	}
+	epoch := nodes[0].streams[1].now()
+	const subjects, each = 200, 5
+	var answers sync.WaitGroup
+	for i := range subjects {
+		for range each {
+			for _, b := range nodes {
+				answers.Add(1)
+				b.Publish(fmt.Sprint("no.", i), nil, keepTen, func(at broker.Position, err error) {
+					if err != nil || at.Epoch != epoch {
+						t.Errorf("subject %d: %v, %v in epoch %d", i, at, err, epoch)
+					}
+					answers.Done()
+				})
+			}
+		}
+	}
+	answers.Wait()
 }
 
 // Goal: a stream that was made in files stays there with all it holds when the history is asked for in memory, and the log

@@ -154,6 +154,9 @@ func untilWhole(ctx context.Context, name string, replicas int, try func(context
 
 // try is one round of ensure.
 func (s *stream) try(ctx context.Context) (bool, error) {
+	s.mu.Lock()
+	highest := s.highest // what this node sees while it asks may be newer than the answer
+	s.mu.Unlock()
 	i, err := s.info(ctx)
 	switch {
 	case err != nil:
@@ -162,7 +165,7 @@ func (s *stream) try(ctx context.Context) (bool, error) {
 		return false, s.renew(ctx, "CREATE", s.opts.History)
 	case i.Error == nil && i.epoch() == 0:
 		return false, errors.New("a stream of that name belongs to somebody else")
-	case i.Error == nil && (i.State.Last == 0 || s.fellBehind(i)):
+	case i.Error == nil && (i.State.Last == 0 || s.fellBehind(i, highest)):
 		return false, s.renew(ctx, "UPDATE", i.Config.Storage)
 	case i.Error == nil && i.Config.Replicas != s.opts.Replicas:
 		if i, err = s.change(ctx, "UPDATE", i.Config.Storage, i.epoch()); err != nil {
@@ -180,7 +183,10 @@ func (s *stream) try(ctx context.Context) (bool, error) {
 func (s *stream) adopt(i *info) {
 	s.mu.Lock()
 	known := s.storage == i.Config.Storage
-	s.epoch, s.highest, s.short, s.storage = i.epoch(), i.State.Last, 0, i.Config.Storage
+	if s.epoch != i.epoch() {
+		s.highest = 0
+	}
+	s.epoch, s.highest, s.short, s.storage = i.epoch(), max(s.highest, i.State.Last), 0, i.Config.Storage
 	s.mu.Unlock()
 	if !known && i.Config.Storage != s.opts.History {
 		s.opts.Log.Warn("the history is not kept where it was asked for: its stream was made before, and servers cannot move one; "+
@@ -230,11 +236,11 @@ func (s *stream) api(ctx context.Context, subject string, body []byte) (*info, e
 	return i, json.Unmarshal(m.Data, i)
 }
 
-// fellBehind reports whether the stream holds less than this node has seen of it, in the epoch that this node knows.
-func (s *stream) fellBehind(i *info) bool {
+// fellBehind reports whether the stream holds less than this node had seen of it, in the epoch that this node knows.
+func (s *stream) fellBehind(i *info, highest uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return (i.State.Last < s.highest || s.short == s.epoch) && i.epoch() == s.epoch
+	return (i.State.Last < highest || s.short == s.epoch) && i.epoch() == s.epoch
 }
 
 // now returns the epoch of messages that are written now; 0 while a new one must begin.
