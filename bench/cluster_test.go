@@ -32,25 +32,31 @@ func TestClusterOptions(t *testing.T) {
 	}
 }
 
-// Goal: how late generations are is told from their times. Method: a time-table with a pause in it.
+// Goal: how late generations are is told from their times, and frames of edits between them do not count. Method: a time-table with
+// edits and a pause in it.
 func TestLateTicks(t *testing.T) {
 	begin := time.Now()
 	frame := func(ms int, generation uint64) failFrame {
 		return failFrame{at: begin.Add(time.Duration(ms) * time.Millisecond), generation: generation}
 	}
-	before := []failFrame{frame(10, 1), frame(100, 2), frame(205, 3)}
+	before := []failFrame{frame(-20, 0), frame(10, 1), frame(50, 1), frame(100, 2), frame(110, 2), frame(199, 2), frame(205, 3)}
 	for _, c := range []struct {
 		frames []failFrame
 		want   float64
 	}{
-		{nil, 0}, {[]failFrame{frame(300, 4), frame(400, 5)}, 0}, {[]failFrame{frame(300, 4), frame(550, 5), frame(600, 7)}, 1.5},
-		{[]failFrame{frame(550, 6)}, 0.5}, {[]failFrame{frame(5200, 3)}, 50},
+		{nil, 0}, {[]failFrame{frame(300, 4), frame(395, 4), frame(400, 5)}, 0}, {[]failFrame{frame(299, 3), frame(300, 4), frame(550, 5), frame(600, 7)}, 1.5},
+		{[]failFrame{frame(550, 6)}, 0.5}, {[]failFrame{frame(5200, 3), frame(5400, 4)}, 51},
 	} {
-		if got := lateTicks(before, c.frames, 100*time.Millisecond); got < c.want-0.001 || got > c.want+0.001 {
+		quiet := newGenerations(before)
+		all := newGenerations(append(before[:len(before):len(before)], c.frames...))
+		if got := lateTicks(quiet, all[len(quiet):], 100*time.Millisecond); got < c.want-0.001 || got > c.want+0.001 {
 			t.Errorf("%v: %v, want %v", c.frames, got, c.want)
 		}
+		if got := lateTicks(quiet, quiet, 100*time.Millisecond); got < 0.099 || got > 0.101 {
+			t.Errorf("undisturbed: %v", got)
+		}
 	}
-	if lateTicks(nil, before, time.Second) != 0 {
+	if lateTicks(nil, before, time.Second) != 0 || newGenerations(nil) != nil {
 		t.Error("late without a time-table")
 	}
 }

@@ -31,13 +31,15 @@ func clusterFail(ctx context.Context, r *Run, share clusterShare) error {
 	}
 	r.Setting("fail_rounds", rounds)
 	r.Setting("fail_interval_ms", failInterval.Milliseconds())
+	r.Setting("late_ticks", "by how many intervals the latest generation came to somebody at another node behind the time-table that those before the hand-over kept; "+
+		"undisturbed: the latest of those before")
 	r.Step(share.at(0), "starting three nodes and three NATS servers")
 	c, err := r.startCluster(ctx, ClusterOptions{Nodes: 3, NATS: 3, Store: true, Bus: BusNATS, Flags: []string{"--limit-drain-spread=0s"}})
 	if err != nil {
 		return err
 	}
 	defer c.Stop()
-	var failover, late []float64
+	var failover, late, undisturbed []float64
 	for round := range rounds {
 		for i, kind := range []string{"fail-over", "hand-over"} {
 			r.Step(share.at((float64(round)+float64(i)/2)/float64(rounds)), "%s %d of %d", kind, round+1, rounds)
@@ -45,13 +47,13 @@ func clusterFail(ctx context.Context, r *Run, share clusterShare) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", kind, err)
 			}
-			var figure float64
+			var figure, quiet float64
 			if i == 0 {
 				figure, err = g.failOver(ctx)
 				failover = append(failover, figure)
 			} else {
-				figure, err = g.handOver(ctx)
-				late = append(late, figure)
+				figure, quiet, err = g.handOver(ctx)
+				late, undisturbed = append(late, figure), append(undisturbed, quiet)
 			}
 			err = errors.Join(err, g.end(ctx))
 			r.Balance(g.sent, g.sent-g.lost, g.lost, 0)
@@ -62,6 +64,7 @@ func clusterFail(ctx context.Context, r *Run, share clusterShare) error {
 	}
 	r.Series("failover_s", failover)
 	r.Series("handover_late_ticks", late)
+	r.Series("undisturbed_late_ticks", undisturbed)
 	return nil
 }
 
@@ -255,28 +258,46 @@ func (g *failGame) failOver(ctx context.Context) (float64, error) {
 	return at.Sub(begin).Seconds(), err
 }
 
-// handOver lets the game's node go and returns by how many generations the latest frame was late.
-func (g *failGame) handOver(ctx context.Context) (float64, error) {
+// handOver lets the game's node go and returns by how many intervals the latest generation was late, and the same for those that came
+// before.
+func (g *failGame) handOver(ctx context.Context) (late, undisturbed float64, err error) {
 	epoch, err := g.epoch()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	g.mu.Lock()
 	before := len(g.frames)
 	g.mu.Unlock()
 	g.owner.asked()
 	if _, err := g.moved(ctx, epoch); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if err := pause(ctx, failBefore); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return lateTicks(g.frames[:before], g.frames[before:], failInterval), nil
+	all, quiet := newGenerations(g.frames), newGenerations(g.frames[:before])
+	return lateTicks(quiet, all[len(quiet):], failInterval), lateTicks(quiet, quiet, failInterval), nil
 }
 
-// lateTicks returns by how many generations the latest of some frames came behind the time-table that the frames before
+// newGenerations returns the frames that brought a generation when it was new: there is one for each edit too, whose generation may
+// be an interval old, and so may be that of the first frame.
+func newGenerations(frames []failFrame) (list []failFrame) {
+	if len(frames) == 0 {
+		return nil
+	}
+	last := frames[0].generation
+	for _, f := range frames {
+		if f.generation > last {
+			last = f.generation
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// lateTicks returns by how many intervals the latest of some generations came behind the time-table that those before
 // them kept. A frame that stands for several generations is as late as its newest.
 func lateTicks(before, frames []failFrame, interval time.Duration) float64 {
 	if len(before) == 0 {

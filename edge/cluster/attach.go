@@ -31,16 +31,17 @@ func (st *streams) attach() (missing bool) {
 // find makes a way to a stream. REQUIRES: w.asked, which it takes back at the end.
 func (st *streams) find(w *watched) {
 	c, name := st.cluster, w.name
+	token := c.host.Token(name.game)
 	_, err := c.host.Watch(name.game, name.stream)
 	switch {
 	case err == nil:
-		st.foundHere(w)
+		st.foundHere(w, token)
 		return
 	case !notHere(err):
 		st.lost(w, err)
 		return
 	}
-	l, err := c.linkNow(name.game)
+	l, token, err := c.linkNow(name.game)
 	switch {
 	case errors.Is(err, game.ErrNoGame):
 		st.lost(w, err)
@@ -50,7 +51,7 @@ func (st *streams) find(w *watched) {
 		return
 	}
 	number := st.nextNumber()
-	err = st.askWatch(l, name, number, func(_ game.Stream, err error) {
+	err = st.askWatch(l, token, name, number, func(_ game.Stream, err error) {
 		if err != nil {
 			st.lost(w, err)
 			return
@@ -62,8 +63,8 @@ func (st *streams) find(w *watched) {
 	}
 }
 
-// foundHere notes that a stream is one of the host's.
-func (st *streams) foundHere(w *watched) {
+// foundHere notes that a stream is one of the host's, which had the game by that token before.
+func (st *streams) foundHere(w *watched, token uint64) {
 	c, name := st.cluster, w.name
 	w.mu.Lock()
 	w.asked = false
@@ -75,7 +76,7 @@ func (st *streams) foundHere(w *watched) {
 	switch {
 	case !ok:
 		c.host.Unwatch(name.game, name.stream)
-	case !c.has(name.game):
+	case c.host.Token(name.game) != token: // it left in between, and may be back
 		st.gameLeft(name.game)
 	default:
 		c.host.Want(name.game, name.stream)

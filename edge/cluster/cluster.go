@@ -39,6 +39,7 @@ type Cluster struct {
 	links   *links
 	streams *streams
 	calls   calls
+	coming  coming
 	group   sync.WaitGroup
 	woken   chan struct{} // something may be found now
 	left    leftGames
@@ -72,6 +73,7 @@ func New(o Options) (*Cluster, error) {
 	c.streams = newStreams(c)
 	c.draining.Store(o.Guest)
 	c.calls.init(c)
+	c.coming.init(o.Waiting, o.Wait, c.comes)
 	c.steward.init(c)
 	return c, nil
 }
@@ -190,6 +192,7 @@ func (c *Cluster) recordChanged(rec *game.Record) {
 	}
 	if rec.Node != c.options.Node {
 		c.host.Lost(rec.ID, rec.Token)
+		c.coming.elsewhere(rec.ID, rec.Token)
 	}
 	c.wake()
 }
@@ -198,6 +201,7 @@ func (c *Cluster) recordChanged(rec *game.Record) {
 type leftGames struct {
 	mu   sync.Mutex
 	list []game.ID
+	kept map[game.ID]bool // on their way to another node: their streams stay as they are until they are there
 }
 
 // Left is for game.Config.
@@ -208,12 +212,34 @@ func (c *Cluster) Left(id game.ID) {
 	c.wake()
 }
 
+// take returns those whose streams are to be looked for now.
 func (l *leftGames) take() []game.ID {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	list := l.list
-	l.list = nil
+	var list, rest []game.ID
+	for _, id := range l.list {
+		if l.kept[id] {
+			rest = append(rest, id)
+		} else {
+			list = append(list, id)
+		}
+	}
+	l.list = rest
 	return list
+}
+
+// keep says whether a game that leaves is on its way.
+func (l *leftGames) keep(id game.ID, on bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !on {
+		delete(l.kept, id)
+		return
+	}
+	if l.kept == nil {
+		l.kept = map[game.ID]bool{}
+	}
+	l.kept[id] = true
 }
 
 // wake lets finds look again for what waits. It does not block.
@@ -233,9 +259,7 @@ func (c *Cluster) finds() {
 	rest := time.NewTimer(retryRest)
 	defer rest.Stop()
 	for {
-		for _, id := range c.left.take() {
-			c.streams.gameLeft(id)
-		}
+		c.streamsLeft()
 		waiting := c.calls.retry()
 		waiting = c.streams.attach() || waiting
 		var again <-chan time.Time
@@ -252,37 +276,44 @@ func (c *Cluster) finds() {
 	}
 }
 
+// streamsLeft ends the streams of games that the host has let go of.
+func (c *Cluster) streamsLeft() {
+	for _, id := range c.left.take() {
+		c.streams.gameLeft(id)
+	}
+}
+
 // has says whether the game is at this node.
 func (c *Cluster) has(id game.ID) bool {
 	_, err := c.host.Game(id)
 	return err == nil
 }
 
-// linkNow returns the link to the node of a game. Errors: game.ErrNoGame when no record of it is known, errTryAgain.
-func (c *Cluster) linkNow(id game.ID) (*link, error) {
+// linkNow returns the link to the node of a game, and the token by which that has it. Errors: game.ErrNoGame when no record of it is known, errTryAgain.
+func (c *Cluster) linkNow(id game.ID) (l *link, token uint64, err error) {
 	rec, ok := c.games.get(id)
 	if !ok {
-		return nil, game.ErrNoGame
+		return nil, 0, game.ErrNoGame
 	}
 	if l := c.links.get(rec.Node); l != nil {
-		return l, nil
+		return l, rec.Token, nil
 	}
-	return nil, errTryAgain
+	return nil, 0, errTryAgain
 }
 
 // linkTo is linkNow for callers that may wait: it asks the Store for a game that is not known.
-func (c *Cluster) linkTo(id game.ID, end time.Time) (*link, error) {
-	l, err := c.linkNow(id)
+func (c *Cluster) linkTo(id game.ID, end time.Time) (l *link, token uint64, err error) {
+	l, token, err = c.linkNow(id)
 	if !errors.Is(err, game.ErrNoGame) {
-		return l, err
+		return l, token, err
 	}
 	ctx, cancel := context.WithDeadline(c.ctx, end)
 	defer cancel()
 	switch _, err := c.games.lookUp(ctx, c.options.Store, id); {
 	case errors.Is(err, broker.ErrNotFound):
-		return nil, game.ErrNoGame
+		return nil, 0, game.ErrNoGame
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", game.ErrAway, err)
+		return nil, 0, fmt.Errorf("%w: %w", game.ErrAway, err)
 	}
 	return c.linkNow(id)
 }
@@ -316,6 +347,7 @@ func (c *Cluster) close() error {
 	c.links.close()
 	c.group.Wait()
 	c.calls.close()
+	c.coming.close()
 	ctx, cancel := context.WithTimeout(context.Background(), c.options.Lease/2)
 	defer cancel()
 	if gone := c.options.Store.Delete(ctx, nodePrefix+c.options.Node, broker.AnyRevision); gone != nil {

@@ -17,7 +17,7 @@ type kind uint8
 const (
 	kindPing    kind = 1 + iota // nothing
 	kindPong                    // nothing
-	kindAsk                     // u64 call, u8 what, u64 game (0: none), data
+	kindAsk                     // u64 call, u8 what, u64 game (0: none), u64 token, data
 	kindAnswer                  // u64 call, u8 code, data
 	kindFrame                   // u32 number, u8 game.FrameKind, u32 epoch, u64 generation, u64 hash, data
 	kindHole                    // u32 number: frames of the stream are missing here
@@ -32,9 +32,10 @@ const (
 type what uint8
 
 const (
-	askCall  what = 1 + iota // data are the function table's
-	askWatch                 // data are a watchRequest
-	askAdopt                 // data are a handOver
+	askCall    what = 1 + iota // data are the function table's
+	askWatch                   // data are a watchRequest
+	askAdopt                   // data are a handOver
+	askPrepare                 // data are a handOver, of how the game is before
 
 	whats
 )
@@ -53,7 +54,7 @@ const (
 
 // Sizes of frames without data, behind the length.
 const (
-	askSize    = 1 + 8 + 1 + 8
+	askSize    = 1 + 8 + 1 + 8 + 8
 	answerSize = 1 + 8 + 1
 	frameSize  = 1 + 4 + 1 + 4 + 8 + 8
 	numberSize = 1 + 4
@@ -66,6 +67,7 @@ type frame struct {
 	call   uint64
 	what   what
 	game   game.ID
+	token  uint64 // of the node that is asked, as the one that asks knows it
 	code   code
 	number uint32
 
@@ -106,6 +108,7 @@ func (f *frame) appendHead(dst []byte) []byte {
 	case kindAsk:
 		dst = append(binary.BigEndian.AppendUint64(dst, f.call), byte(f.what))
 		dst = binary.BigEndian.AppendUint64(dst, uint64(f.game))
+		dst = binary.BigEndian.AppendUint64(dst, f.token)
 	case kindAnswer:
 		dst = append(binary.BigEndian.AppendUint64(dst, f.call), byte(f.code))
 	case kindFrame:
@@ -136,6 +139,7 @@ func parseFrame(b []byte) (f frame, err error) {
 	switch f.kind {
 	case kindAsk:
 		f.call, f.what, f.game = binary.BigEndian.Uint64(b), what(b[8]), game.ID(binary.BigEndian.Uint64(b[9:]))
+		f.token = binary.BigEndian.Uint64(b[17:])
 		if f.what == 0 || f.what >= whats {
 			return f, errFrame
 		}

@@ -18,8 +18,9 @@ import (
 func samples() []frame {
 	return []frame{
 		{kind: kindPing}, {kind: kindPong},
-		{kind: kindAsk, call: 1<<63 + 5, what: askCall, game: 77, data: []byte("question")},
+		{kind: kindAsk, call: 1<<63 + 5, what: askCall, game: 77, token: 1<<62 + 9, data: []byte("question")},
 		{kind: kindAsk, call: 1, what: askAdopt},
+		{kind: kindAsk, call: 2, what: askPrepare, game: 77},
 		{kind: kindAnswer, call: 9, code: codeRefused, data: []byte("no")},
 		{kind: kindFrame, number: 3, frame: game.FrameDelta, epoch: 8, generation: 1 << 40, hash: 1<<64 - 1, data: []byte{1, 2, 3}},
 		{kind: kindHole, number: 1<<32 - 1}, {kind: kindGone, number: 4}, {kind: kindWant, number: 5}, {kind: kindUnwatch, number: 6},

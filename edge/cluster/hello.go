@@ -20,7 +20,7 @@ import (
 // The name of a proof says who made it, so that none can be sent back to its maker.
 const (
 	magic        = "gosper link\n"
-	linkVersion  = 1
+	linkVersion  = 2
 	nonceSize    = 32
 	proofSize    = sha256.Size
 	helloTimeout = 5 * time.Second

@@ -173,8 +173,8 @@ func (l *link) take(f frame) {
 
 // ask sends a question. done is called once, from any goroutine, and must not block; the error is errLost or what is
 // returned when nothing was sent: then done is not called.
-func (l *link) ask(w what, id game.ID, data []byte, done func(frame, error)) error {
-	f := frame{kind: kindAsk, what: w, game: id, data: data}
+func (l *link) ask(w what, id game.ID, token uint64, data []byte, done func(frame, error)) error {
+	f := frame{kind: kindAsk, what: w, game: id, token: token, data: data}
 	if f.size() > l.cluster.options.FrameBytes {
 		return fmt.Errorf("%w: %d bytes", broker.ErrTooLarge, f.size())
 	}

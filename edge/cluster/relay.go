@@ -48,6 +48,7 @@ func (c *Cluster) serveWatch(l *link, f *frame) {
 		l.close()
 		return
 	}
+	token := c.host.Token(f.game)
 	s, err := c.host.Watch(f.game, in.stream())
 	if notHere(err) {
 		l.send(frame{kind: kindAnswer, call: f.call, code: codeNotHere})
@@ -57,17 +58,16 @@ func (c *Cluster) serveWatch(l *link, f *frame) {
 		l.send(frame{kind: kindAnswer, call: f.call, code: codeRefused, data: appendRefusal(err)})
 		return
 	}
-	r := &relay{link: l, number: in.Number, name: streamName{f.game, s}}
-	if !c.streams.addRelay(r) {
-		c.host.Unwatch(f.game, s)
-	} else if !c.has(f.game) { // it left in between
-		c.streams.gameLeft(f.game)
-	}
 	data, err := json.Marshal(newWatchRequest(in.Number, s))
 	if err != nil {
 		panic(err) // numbers always encode
 	}
-	l.send(frame{kind: kindAnswer, call: f.call, code: codeOK, data: data})
+	r := &relay{link: l, number: in.Number, name: streamName{f.game, s}}
+	if !c.streams.addRelay(r, frame{kind: kindAnswer, call: f.call, code: codeOK, data: data}) {
+		c.host.Unwatch(f.game, s)
+	} else if c.host.Token(f.game) != token { // it left in between, and may be back
+		c.streams.gameLeft(f.game)
+	}
 }
 
 // offer queues a frame of the stream, unless the other node has to wait for a snapshot. When the link has no room, all that

@@ -18,6 +18,7 @@ import (
 type steward struct {
 	cluster *Cluster
 	slots   chan struct{} // games that are being taken or handed over
+	loads   chan struct{} // games that are being prepared
 
 	// owned by the goroutine of round
 	orphans map[game.ID]time.Time // games that seem to be nowhere, since when
@@ -34,12 +35,12 @@ type failure struct {
 	next  time.Time
 }
 
-// movers is how many games move at once.
+// movers is how many games move at once; half as many are prepared.
 const movers = 16
 
 func (s *steward) init(c *Cluster) {
 	s.cluster = c
-	s.slots = make(chan struct{}, movers)
+	s.slots, s.loads = make(chan struct{}, movers), make(chan struct{}, movers/2)
 	s.failed, s.working = map[game.ID]failure{}, map[game.ID]bool{}
 	s.orphans = map[game.ID]time.Time{}
 }
@@ -141,11 +142,22 @@ func (s *steward) adoptFound(rec game.Record) error {
 			return errTryAgain
 		}
 	}
-	return s.adopt(c.ctx, rec, -1)
+	return s.adopt(c.ctx, rec, game.Passed{})
+}
+
+// prepare lets the host load a game that another node is about to hand over.
+func (s *steward) prepare(ctx context.Context, id game.ID) error {
+	select {
+	case s.loads <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.loads }()
+	return s.cluster.host.Prepare(ctx, id)
 }
 
 // adopt lets the host have a game, and remembers when that failed.
-func (s *steward) adopt(ctx context.Context, rec game.Record, left time.Duration) error {
+func (s *steward) adopt(ctx context.Context, rec game.Record, p game.Passed) error {
 	select {
 	case s.slots <- struct{}{}:
 	case <-ctx.Done():
@@ -153,7 +165,8 @@ func (s *steward) adopt(ctx context.Context, rec game.Record, left time.Duration
 	}
 	defer func() { <-s.slots }()
 	c := s.cluster
-	err := c.host.Adopt(ctx, rec, left)
+	err := c.host.Adopt(ctx, rec, p)
+	c.coming.here(rec.ID)
 	if err == nil || errors.Is(err, game.ErrGone) {
 		s.mu.Lock()
 		delete(s.failed, rec.ID)
@@ -238,38 +251,52 @@ func (s *steward) hand(ctx context.Context, id game.ID) error {
 	if l == nil {
 		return errNobody
 	}
-	begin := time.Now()
-	rec, left, err := c.host.Hand(ctx, id, to)
+	if err := c.host.Save(ctx, id); err != nil {
+		return err
+	}
+	rec, err := c.games.lookUp(ctx, c.options.Store, id)
 	if err != nil {
 		return err
 	}
-	sent := time.Now()
-	c.games.note(rec)
-	err = s.ask(ctx, l, handOver{ID: id, Revision: rec.Revision, Record: rec, Left: left})
+	if err := s.pass(ctx, l, askPrepare, rec, game.Passed{}); err != nil {
+		return err
+	}
+	c.left.keep(id, true)
+	defer func() {
+		c.left.keep(id, false)
+		c.streamsLeft() // at once: the game may be back in a moment
+		c.wake()
+	}()
+	begin := time.Now()
+	rec, p, err := c.host.Hand(ctx, id, to)
+	if err != nil {
+		return err
+	}
+	err = s.pass(ctx, l, askAdopt, rec, p)
 	handSeconds.UpdateDuration(begin)
-	if left >= 0 && time.Since(sent) > left+info.Interval {
+	if !p.Due.IsZero() && time.Since(p.Due) > info.Interval {
 		handsLate.Inc()
 	}
-	c.wake()
 	if err != nil && ctx.Err() == nil { // it finds the game in the records, or others do when it is dead
 		s.reread(ctx, id)
 	}
 	return err
 }
 
-// ask hands a game to the node behind l and waits until it has it.
-func (s *steward) ask(ctx context.Context, l *link, h handOver) error {
-	data, err := json.Marshal(h)
+// pass tells the node behind l that a game is, or will be, its own, and waits until it has done its part.
+func (s *steward) pass(ctx context.Context, l *link, w what, rec game.Record, p game.Passed) error {
+	data, err := json.Marshal(newHandOver(rec, p))
 	if err != nil {
 		return err
 	}
 	answer := make(chan error, 1)
-	err = l.ask(askAdopt, h.ID, data, func(f frame, err error) {
+	err = l.ask(w, rec.ID, 0, data, func(f frame, err error) {
 		if err == nil && f.code != codeOK {
 			err = parseRefusal(f.data)
 		}
 		answer <- err
 	})
+	s.cluster.games.note(rec) // not before: calls follow, and do not overtake
 	if err != nil {
 		return err
 	}

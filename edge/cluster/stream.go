@@ -97,12 +97,13 @@ func notHere(err error) bool { return errors.Is(err, game.ErrNoGame) || errors.I
 
 // watchOnce tries to add a watcher where the game seems to be.
 func (c *Cluster) watchOnce(name streamName, end time.Time) (streamName, error) {
+	token := c.host.Token(name.game)
 	s, err := c.host.Watch(name.game, name.stream)
 	if err == nil {
 		name.stream = s
 		if !c.streams.join(name, local, nil, 0) {
 			c.host.Unwatch(name.game, s)
-		} else if !c.has(name.game) { // it left in between
+		} else if c.host.Token(name.game) != token { // it left in between, and may be back
 			c.streams.gameLeft(name.game)
 		}
 		return name, nil
@@ -110,11 +111,11 @@ func (c *Cluster) watchOnce(name streamName, end time.Time) (streamName, error) 
 	if !notHere(err) {
 		return name, err
 	}
-	l, err := c.linkTo(name.game, end)
+	l, token, err := c.linkTo(name.game, end)
 	if err != nil {
 		return name, err
 	}
-	return c.streams.watchRemote(l, name, end)
+	return c.streams.watchRemote(l, token, name, end)
 }
 
 // join counts a watcher of a stream that comes from at; false: the stream was there already, and stays as it was.
@@ -141,15 +142,15 @@ func (st *streams) nextNumber() uint32 {
 	return st.number
 }
 
-// watchRemote asks the node behind l for a stream and waits for the answer.
-func (st *streams) watchRemote(l *link, name streamName, end time.Time) (streamName, error) {
+// watchRemote asks the node behind l, which has the game by that token, for a stream and waits for the answer.
+func (st *streams) watchRemote(l *link, token uint64, name streamName, end time.Time) (streamName, error) {
 	type answered struct {
 		stream game.Stream
 		err    error
 	}
 	answer := make(chan answered, 1)
 	number := st.nextNumber()
-	err := st.askWatch(l, name, number, func(s game.Stream, err error) {
+	err := st.askWatch(l, token, name, number, func(s game.Stream, err error) {
 		if err == nil && !st.join(streamName{name.game, s}, remote, l, number) {
 			l.send(frame{kind: kindUnwatch, number: number})
 		}
@@ -175,12 +176,12 @@ func (st *streams) watchRemote(l *link, name streamName, end time.Time) (streamN
 }
 
 // askWatch asks for a stream under a number. done is called by the reader of the link, before any frame of the stream.
-func (st *streams) askWatch(l *link, name streamName, number uint32, done func(game.Stream, error)) error {
+func (st *streams) askWatch(l *link, token uint64, name streamName, number uint32, done func(game.Stream, error)) error {
 	data, err := json.Marshal(newWatchRequest(number, name.stream))
 	if err != nil {
 		return err
 	}
-	return l.ask(askWatch, name.game, data, func(f frame, err error) {
+	return l.ask(askWatch, name.game, token, data, func(f frame, err error) {
 		var out watchRequest
 		switch {
 		case err != nil || f.code == codeNotHere || f.code == codeBusy:
@@ -325,12 +326,16 @@ func (st *streams) lose(lost func(*watched) bool) {
 	}
 }
 
-// addRelay enters a relay; false when the node watches the stream already under this number, or the link has ended.
-func (st *streams) addRelay(r *relay) bool {
+// addRelay enters a relay and answers who asked for it; false when the node watches the stream already under this number, or the link
+// has ended. The answer is on its way before anything else of the relay is, that it is gone above all.
+func (st *streams) addRelay(r *relay, answer frame) bool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	r.link.mu.Lock()
 	closed := r.link.closed
+	if !closed {
+		r.link.push(answer)
+	}
 	r.link.mu.Unlock()
 	if closed || r.link.relays[r.number] != nil {
 		return false

@@ -226,9 +226,10 @@ func (n *node) close() {
 	})
 }
 
-// kill ends a node as death would: the store hears nothing more of it.
+// kill ends a node as death would: the other nodes and the store hear nothing more of it, not even that the store is away.
 func (n *node) kill() {
 	n.stop.Do(func() {
+		n.cluster.links.close()
 		n.fault.away.Store(true)
 		n.cluster.Close()
 		n.host.Close()

@@ -113,7 +113,7 @@ func (h *Host) Create(ctx context.Context, r CreateRequest) (*Game, error) {
 		return nil, err
 	}
 	defer h.endMaking(g.id)
-	return g, h.addAt(g, -1)
+	return g, h.addAt(g, time.Time{})
 }
 
 // reserve counts a game that is about to be made, or refuses it.

@@ -58,7 +58,8 @@ type Game struct {
 	lost     int           // appends that were given up and are not answered yet
 	marking  bool          // a mark is on its way
 	held     bool          // somebody outside works with the log: nothing moves
-	holds    []chan<- held // who wants to
+	taken    bool          // another node has the game: it goes when it is not held any more
+	holds    []hold        // who wants to
 	quiet    []func(error) // what waits until nothing is on its way to the log
 	broken   bool          // m cannot be trusted after a panic
 	over     bool          // ended or unloaded: nothing is done any more
@@ -223,14 +224,14 @@ func (g *Game) advance(now time.Time) {
 	if !g.marking {
 		g.runQuiet(nil)
 	}
-	if len(g.holds) > 0 {
-		if !g.marking && g.lost == 0 && !g.history.saving && len(g.tail.list) == 0 {
-			g.hold()
-		}
+	if g.tryHold(now, false) {
 		return
 	}
 	if g.ticking() && !now.Before(g.due) {
 		g.tick(now)
+		if g.tryHold(now, true) {
+			return
+		}
 	}
 	g.batch(now)
 }
@@ -255,7 +256,7 @@ func (g *Game) wake() time.Time {
 		return g.patience(g.inflight)
 	}
 	var next time.Time
-	if g.ticking() && len(g.holds) == 0 {
+	if g.ticking() && (len(g.holds) == 0 || g.holdsGently(time.Now())) {
 		next = g.due
 	}
 	if g.tail.failed {
@@ -383,7 +384,7 @@ func (g *Game) finish(err error, end bool) {
 		g.notice(NoticeEnd, "")
 	}
 	for _, h := range g.holds {
-		h <- held{err: err}
+		h.answer <- held{err: err}
 	}
 	g.holds = nil
 	g.runQuiet(err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -63,6 +64,7 @@ type Host struct {
 	closed bool
 
 	adopting map[ID]bool // games that are being taken over
+	prepared map[ID]prepared
 }
 
 // NewHost starts a host. Without a Node it loads all games of the store from their logs, each with the cells that its log tells and with a new epoch, and
@@ -91,7 +93,7 @@ func NewHost(ctx context.Context, c Config) (*Host, error) {
 	}
 	h := &Host{
 		storage: c.Log, store: c.Store, budget: c.Budget, limits: c.Limits, sink: c.Sink, token: c.Token, node: c.Node, left: c.Left, log: c.Logger,
-		lookers: make(gate, 2), savers: make(gate, 2), games: map[ID]*Game{}, making: map[string]int{}, adopting: map[ID]bool{},
+		lookers: make(gate, 2), savers: make(gate, 2), games: map[ID]*Game{}, making: map[string]int{}, adopting: map[ID]bool{}, prepared: map[ID]prepared{},
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.queue = newRunQueue(c.Workers, (*Game).run)
@@ -164,7 +166,7 @@ func (h *Host) recoverGame(ctx context.Context, id ID) {
 	l.m.apply(&e)
 	_ = h.appendEvent(id, h.token, l, &e)
 	recoveredTotal.Inc()
-	_ = h.addAt(newGame(h, id, h.alone(), l), -1) // nobody closes a host that is being made
+	_ = h.addAt(newGame(h, id, h.alone(), l), time.Time{}) // nobody closes a host that is being made
 }
 
 // forget removes what is left of a game that has ended, unless its record has changed since revision.
@@ -182,9 +184,9 @@ func (h *Host) forget(ctx context.Context, id ID, revision uint64) {
 // never heard of some in between.
 func (h *Host) newEpoch(before uint32) uint32 { return max(before+1, uint32(time.Now().Unix())) }
 
-// addAt makes a loaded game one of the host's, with its next tick after left, or when it is negative within an interval.
+// addAt makes a loaded game one of the host's, with its next tick when it is due, or when that is zero within an interval.
 // Error: ErrClosed; the game has given its memory back then.
-func (h *Host) addAt(g *Game, left time.Duration) error {
+func (h *Host) addAt(g *Game, due time.Time) error {
 	h.mu.Lock()
 	if h.closed {
 		h.mu.Unlock()
@@ -201,8 +203,8 @@ func (h *Host) addAt(g *Game, left time.Duration) error {
 			return
 		}
 		g.startTicking(begin)
-		if left >= 0 {
-			g.due = begin.Add(left)
+		if !due.IsZero() && !due.After(begin.Add(g.m.interval)) {
+			g.due = due
 		}
 	})
 	return nil
@@ -359,5 +361,11 @@ func (h *Host) stop() {
 		if h.remove(g) {
 			g.finish(ErrClosed, false)
 		}
+	}
+	h.mu.RLock()
+	ids := slices.Collect(maps.Keys(h.prepared))
+	h.mu.RUnlock()
+	for _, id := range ids {
+		h.unprepare(id)
 	}
 }

@@ -22,11 +22,64 @@ type loaded struct {
 // newest asks load for all there is.
 const newest = math.MaxUint64
 
+// loading is a game whose log was played as far as it went.
+type loading struct {
+	loaded
+	player player
+	from   uint64 // place of the first entry that was not read
+}
+
 // load plays a log: the newest snapshot that is not beyond generation until, then the entries behind it, up to and
 // including those of generation until. It takes memory from the budget; release gives it back. A panic while playing is
 // an error like a corrupt log. Errors wrap ErrUnavailable, ErrHistory, grid.ErrBudget or what the log returned.
-func (h *Host) load(ctx context.Context, id ID, until uint64) (l *loaded, err error) {
+func (h *Host) load(ctx context.Context, id ID, until uint64) (*loaded, error) {
+	w, err := h.beginLoading(ctx, id, until)
+	if err == nil {
+		err = h.playing(id, w.m, w.finish)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &w.loaded, nil
+}
+
+// beginLoading plays what the log has now, which is most of the work. The caller owns the machine unless there is an error.
+func (h *Host) beginLoading(ctx context.Context, id ID, until uint64) (*loading, error) {
 	m := newMachine(h.budget)
+	w := &loading{loaded: loaded{m: m}, player: player{m: m, until: until}}
+	err := h.playing(id, m, func() (err error) {
+		if w.next, err = h.storage.Next(ctx, id.logName()); err != nil {
+			return err
+		}
+		w.cut = w.next
+		if w.from, err = h.loadSnapshot(ctx, id, &w.loaded, until); err != nil {
+			return err
+		}
+		w.player.start = m.generation
+		return h.play(ctx, id, w)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// finishLoading plays what has come into the log since beginLoading. After an error the machine has given its memory back.
+func (h *Host) finishLoading(ctx context.Context, id ID, w *loading) (*loaded, error) {
+	err := h.playing(id, w.m, func() error {
+		if err := h.play(ctx, id, w); err != nil {
+			return err
+		}
+		return w.finish()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &w.loaded, nil
+}
+
+// playing runs a part of load: after an error, or a panic, the machine gives its memory back.
+func (h *Host) playing(id ID, m *machine, part func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			h.log.Error("panic while a log was played", "game", id, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
@@ -34,33 +87,28 @@ func (h *Host) load(ctx context.Context, id ID, until uint64) (l *loaded, err er
 		}
 		if err != nil {
 			m.release()
-			l = nil
 		}
 	}()
-	next, err := h.storage.Next(ctx, id.logName())
-	if err != nil {
-		return nil, err
-	}
-	l = &loaded{m: m, next: next, cut: next}
-	from, err := h.loadSnapshot(ctx, id, l, until)
-	if err != nil {
-		return nil, err
-	}
-	p := player{m: m, until: until}
-	if err := h.play(ctx, id, from, l, &p); err != nil {
-		return nil, err
+	return part()
+}
+
+// finish applies what was held back, when there is nothing more to read.
+func (w *loading) finish() error {
+	p, m := &w.player, w.m
+	if err := p.end(); err != nil {
+		return err
 	}
 	if len(m.specs) == 0 {
-		return nil, fmt.Errorf("%w: its log does not say how it was made", ErrUnavailable)
+		return fmt.Errorf("%w: its log does not say how it was made", ErrUnavailable)
 	}
-	if until != newest {
-		m.run(until)
+	if p.until != newest {
+		m.run(p.until)
 	}
 	if p.cut != 0 {
-		l.cut = p.cut
+		w.cut = p.cut
 	}
-	l.history.generations = int(min(m.generation-p.start, math.MaxInt32))
-	return l, nil
+	w.history.generations = int(min(m.generation-p.start, math.MaxInt32))
+	return nil
 }
 
 // loadSnapshot reads the newest snapshot up to generation until, if there is one, and returns where to read on.
@@ -95,33 +143,32 @@ func (h *Host) loadSnapshot(ctx context.Context, id ID, l *loaded, until uint64)
 // pageEntries is how many entries are read at once.
 const pageEntries = 256
 
-// play reads entries from place from on.
-func (h *Host) play(ctx context.Context, id ID, from uint64, l *loaded, p *player) error {
-	p.start = l.m.generation
-	for {
-		entries, err := h.storage.Read(ctx, id.logName(), from, pageEntries)
+// play reads entries up to the end of the log, or of what is wanted. The last batch is held back.
+func (h *Host) play(ctx context.Context, id ID, w *loading) error {
+	for !w.player.past {
+		entries, err := h.storage.Read(ctx, id.logName(), w.from, pageEntries)
 		if err != nil {
 			return err
 		}
-		if len(entries) > 0 && entries[0].Seq != from {
+		if len(entries) > 0 && entries[0].Seq != w.from {
 			return ErrHistory // trimmed, now or before: there is no snapshot that is old enough
 		}
 		for _, e := range entries {
-			l.history.bytes += len(e.Data)
-			more, err := p.take(e)
-			if err != nil {
+			w.history.bytes += len(e.Data)
+			if err := w.player.take(e); err != nil {
 				return fmt.Errorf("%w: entry %d: %w", ErrUnavailable, e.Seq, err)
 			}
-			if !more {
+			if w.player.past {
 				return nil
 			}
-			from = e.Seq + 1
+			w.from = e.Seq + 1
 		}
-		l.next = max(l.next, from)
+		w.next = max(w.next, w.from)
 		if len(entries) < pageEntries {
-			return p.end()
+			return nil
 		}
 	}
+	return nil
 }
 
 // player applies entries to a machine. It holds each batch back until the next entry shows whether it counts.
@@ -133,13 +180,14 @@ type player struct {
 	place   uint64 // of pending
 	void    uint64 // place of the first of the void batches just before; 0 for none
 	cut     uint64 // place of the first entry that was left out as too late; 0 for none
+	past    bool   // what comes now is beyond the generation asked for
 }
 
-// take applies what is certain with entry e; false when e and all behind it are beyond the generation asked for.
-func (p *player) take(stored broker.LogEntry) (more bool, err error) {
+// take applies what is certain with an entry.
+func (p *player) take(stored broker.LogEntry) error {
 	e, err := parseEntry(stored.Data)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if p.pending != nil && e.number <= p.pending.number {
 		if p.void == 0 {
@@ -148,14 +196,14 @@ func (p *player) take(stored broker.LogEntry) (more bool, err error) {
 		p.pending = nil
 	}
 	if err := p.end(); err != nil {
-		return false, err
+		return err
 	}
 	if e.generation > p.until {
-		p.cut = stored.Seq
+		p.past, p.cut = true, stored.Seq
 		if p.void != 0 {
 			p.cut = p.void
 		}
-		return false, nil
+		return nil
 	}
 	switch {
 	case len(e.events) > 0:
@@ -164,7 +212,7 @@ func (p *player) take(stored broker.LogEntry) (more bool, err error) {
 		p.void = 0
 		p.m.run(e.generation)
 	}
-	return true, nil
+	return nil
 }
 
 // end applies the batch that was held back.

@@ -32,6 +32,7 @@ var metricTable = []broker.Metric{
 	{Name: "gosper_game_recovered_total", Help: "games that came back from their logs"},
 	{Name: "gosper_game_adopted_total", Help: "games that this node took over from others"},
 	{Name: "gosper_game_handed_total", Help: "games that this node handed to others"},
+	{Name: "gosper_game_prepared_total", Help: "games that were handed to this node when it had loaded them already"},
 	{Name: "gosper_game_fenced_total", Help: "games that this node dropped because another node had taken them over"},
 	{Name: "gosper_game_relaxed_lost_total", Help: "batches of edits, answered by games of relaxed durability, that never came to the log"},
 	{Name: "gosper_game_unavailable_total", Help: "games that could not be loaded from their logs"},
@@ -63,6 +64,7 @@ var (
 	recoveredTotal   = metrics.NewCounter("gosper_game_recovered_total")
 	adoptedTotal     = metrics.NewCounter("gosper_game_adopted_total")
 	handedTotal      = metrics.NewCounter("gosper_game_handed_total")
+	preparedTotal    = metrics.NewCounter("gosper_game_prepared_total")
 	fencedTotal      = metrics.NewCounter("gosper_game_fenced_total")
 	relaxedLost      = metrics.NewCounter("gosper_game_relaxed_lost_total")
 	unavailableTotal = metrics.NewCounter("gosper_game_unavailable_total")

@@ -63,13 +63,21 @@ func (h *Host) alone() ownership { return ownership{token: h.token, revision: br
 // number leaves the batch before it valid, the generation is past.
 var fence = entry{number: ^uint64(0)}
 
+// Passed is where a game stands that is handed over. The zero value says nothing: a game that is taken over.
+type Passed struct {
+	Due        time.Time // of its next tick, by the clock of this process; zero when it does not run
+	Generation uint64
+	Number     uint64 // of its next batch
+	Epoch      uint32
+}
+
 // Adopt takes over a game, as rec has it, and goes on with it at the generation that its log tells, or a later one that it
 // reached without being written down, in a new epoch. A game that rec says is this node's already, because it was
-// handed over, is only loaded. left is the time to its next tick, negative when that is not known. A game that this host
+// handed over, is only loaded, as far as Prepare has not done so, and ticks next when p says. A game that this host
 // has already is left as it is. Errors: broker.ErrConflict when another node was faster, broker.ErrFenced likewise,
 // ErrGone for a game that has ended meanwhile (its record goes), ErrUnavailable, grid.ErrBudget (then the record names
 // nobody, for nodes with more memory), ErrClosed, those of the engines. After one, this host does not have the game.
-func (h *Host) Adopt(ctx context.Context, rec Record, left time.Duration) error {
+func (h *Host) Adopt(ctx context.Context, rec Record, p Passed) error {
 	if h.node == "" {
 		return errors.New("a host without a name owns all games already")
 	}
@@ -87,7 +95,7 @@ func (h *Host) Adopt(ctx context.Context, rec Record, left time.Duration) error 
 			return err
 		}
 	}
-	err := h.adopt(ctx, &rec, left)
+	err := h.adopt(ctx, &rec, &p)
 	if err != nil && !errors.Is(err, broker.ErrFenced) && !errors.Is(err, ErrGone) && !errors.Is(err, ErrClosed) {
 		h.disown(&rec)
 	}
@@ -140,7 +148,7 @@ func (h *Host) disown(rec *Record) {
 }
 
 // adopt loads a game whose record names this node.
-func (h *Host) adopt(ctx context.Context, rec *Record, left time.Duration) error {
+func (h *Host) adopt(ctx context.Context, rec *Record, p *Passed) error {
 	own := ownership{token: rec.Token, revision: rec.Revision}
 	first, err := h.appendWait(rec.ID, own.token, fence.append(nil))
 	if err != nil {
@@ -150,7 +158,7 @@ func (h *Host) adopt(ctx context.Context, rec *Record, left time.Duration) error
 		h.forget(ctx, rec.ID, own.revision)
 		return ErrGone
 	}
-	l, err := h.load(ctx, rec.ID, newest)
+	l, err := h.loadPassed(ctx, rec.ID, p)
 	if err != nil {
 		unavailableTotal.Inc()
 		return err
@@ -167,7 +175,7 @@ func (h *Host) adopt(ctx context.Context, rec *Record, left time.Duration) error
 		return err
 	}
 	adoptedTotal.Inc()
-	return h.addAt(newGame(h, rec.ID, own, l), left)
+	return h.addAt(newGame(h, rec.ID, own, l), p.Due)
 }
 
 // appendWait adds one entry to a log and returns its place.
@@ -183,61 +191,61 @@ func (h *Host) appendWait(id ID, token uint64, data []byte) (first uint64, err e
 }
 
 // Hand stops a game between two ticks, with everything in its log, and makes another node the one that runs it; to ""
-// leaves it to whoever takes it. It returns the new record and the time that was left to the next tick (negative for a game that
-// does not run): both are for the other node's Adopt. Meanwhile requests wait; then they are refused with ErrMoved.
+// leaves it to whoever takes it. It waits for a moment from which there is time until the next tick. It returns the new record
+// and where the game stands: both are for the other node's Adopt. Meanwhile requests wait; then they are refused with ErrMoved.
 // Watchers are told nothing. Errors: ErrNoGame, ErrFault, those of the engines; after one the game goes on here, unless it was
 // broker.ErrConflict: then it is another node's.
-func (h *Host) Hand(ctx context.Context, id ID, to string) (rec Record, left time.Duration, err error) {
+func (h *Host) Hand(ctx context.Context, id ID, to string) (rec Record, p Passed, err error) {
 	g, err := h.Game(id)
 	if err != nil {
-		return rec, 0, err
+		return rec, p, err
 	}
 	if h.node == "" {
-		return rec, 0, errors.New("a host without a name has nobody to hand a game to")
+		return rec, p, errors.New("a host without a name has nobody to hand a game to")
 	}
-	if err := g.saveNow(ctx); err != nil {
-		return rec, 0, err
+	if rec, err = h.recordOf(ctx, id); err != nil {
+		return rec, p, err
 	}
-	state, err := g.holdNow(ctx)
+	state, err := g.holdWithin(ctx, gentleHold)
 	if err != nil {
-		return rec, 0, err
+		return rec, p, err
 	}
-	rec, err = h.letGo(ctx, g, &state, to)
+	err = h.letGo(ctx, g, &state, &rec, to)
 	switch {
 	case errors.Is(err, broker.ErrConflict), errors.Is(err, broker.ErrNotFound), errors.Is(err, broker.ErrFenced):
 		g.leave(err)
-		return rec, 0, err
+		return rec, p, err
 	case err != nil:
 		g.release(nil)
-		return rec, 0, err
+		return rec, p, err
 	}
 	g.leave(nil)
 	handedTotal.Inc()
-	left = -1
+	p = Passed{Generation: state.generation, Number: state.next, Epoch: state.epoch}
 	if state.running {
-		left = max(time.Until(state.due), 0)
+		p.Due = state.due
 	}
-	return rec, left, nil
+	return rec, p, nil
+}
+
+func (h *Host) recordOf(ctx context.Context, id ID) (Record, error) {
+	stored, err := h.store.Get(ctx, id.recordKey())
+	if err != nil {
+		return Record{}, err
+	}
+	return ParseRecord(stored)
 }
 
 // letGo writes where a held game stands, and whose it is.
-func (h *Host) letGo(ctx context.Context, g *Game, state *held, to string) (Record, error) {
+func (h *Host) letGo(ctx context.Context, g *Game, state *held, rec *Record, to string) error {
 	mark := entry{number: state.next, generation: state.generation, time: time.Now().UnixMilli()}
 	if _, err := h.appendWait(g.id, g.own.token, mark.append(nil)); err != nil {
-		return Record{}, err
-	}
-	stored, err := h.store.Get(ctx, g.id.recordKey())
-	if err != nil {
-		return Record{}, err
-	}
-	rec, err := ParseRecord(stored)
-	if err != nil {
-		return Record{}, err
+		return err
 	}
 	rec.Revision = g.own.revision
 	rec.Node = to
 	rec.Token = g.own.token + 1
-	return rec, h.writeRecord(ctx, &rec)
+	return h.writeRecord(ctx, rec)
 }
 
 // leave takes a held game off its host, without a word to its watchers: another node goes on with it.
@@ -251,11 +259,16 @@ func (g *Game) leave(err error) {
 	<-done
 }
 
-// saveNow saves a snapshot when there is more behind the last one than a moment's work, so that who loads the game next has
-// little to compute. The game goes on meanwhile. That it could not be saved is no error.
-func (g *Game) saveNow(ctx context.Context) error {
+// Save saves a snapshot of a game when there is more behind the last one than a moment's work, so that who loads the game next
+// has little to compute. The game goes on meanwhile. That it could not be saved is no error. Errors: ErrNoGame, ErrFault,
+// ErrClosed, ErrMoved.
+func (h *Host) Save(ctx context.Context, id ID) error {
+	g, err := h.Game(id)
+	if err != nil {
+		return err
+	}
 	saved := make(chan error, 1)
-	err := g.whenQuiet(func(fault error) {
+	err = g.whenQuiet(func(fault error) {
 		if fault != nil || g.history.generations < fewGenerations {
 			saved <- fault
 			return
@@ -277,13 +290,18 @@ func (g *Game) saveNow(ctx context.Context) error {
 // fewGenerations are computed again rather than saved.
 const fewGenerations = 4
 
-// Lost lets go of a game at once, without a write, when the token of this host is below that of the record.
+// Lost lets go of a game at once, without a write, when the token of this host is below that of the record. A game that this host
+// holds to hand it over is let go by that.
 func (h *Host) Lost(id ID, token uint64) {
 	g, err := h.Game(id)
 	if err != nil || g.own.token >= token {
 		return
 	}
-	g.post(func() { h.unload(g, broker.ErrFenced) })
+	g.post(func() {
+		if g.taken = true; !g.held {
+			h.unload(g, broker.ErrFenced)
+		}
+	})
 }
 
 // Away says whether this host cannot reach what it shares with others, so that another may take its games over. While it

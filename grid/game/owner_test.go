@@ -96,7 +96,7 @@ func TestAdoptFences(t *testing.T) {
 	answer := make(chan error, 1)
 	g.Edit("anna", 0, []Edit{{Kind: Place, X: 99, Y: 99}}, func(_ Ack, err error) { answer <- err })
 	<-pause.reached
-	mustDo(t, b.Adopt(ctx, s.record(g.ID()), -1))
+	mustDo(t, b.Adopt(ctx, s.record(g.ID()), Passed{}))
 	taken := must[*Game](t)(b.Game(g.ID()))
 	if got := fingerprint(t, taken); got != want {
 		t.Fatalf("taken over as\n%s\nwant\n%s", got, want)
@@ -107,7 +107,7 @@ func TestAdoptFences(t *testing.T) {
 	lost.Wait()
 	wantErr(t, errOf(a.Game(g.ID())), ErrNoGame)
 	wantErr(t, errOf(g.EditWait(ctx, "anna", 0, glider())), ErrMoved)
-	if err := a.Adopt(ctx, Record{ID: g.ID(), Revision: g.own.revision}, -1); !errors.Is(err, broker.ErrConflict) {
+	if err := a.Adopt(ctx, Record{ID: g.ID(), Revision: g.own.revision}, Passed{}); !errors.Is(err, broker.ErrConflict) {
 		t.Fatalf("with an old record: %v", err)
 	}
 	if r := s.record(g.ID()); r.Node != "b" || r.Token != 2 {
@@ -134,13 +134,13 @@ func TestHand(t *testing.T) {
 			t.Fatalf("edit %d has place %d", edits, ack.Seq)
 		}
 		before := g.Info()
-		rec, left, err := hosts[from].Hand(ctx, g.ID(), to)
+		rec, at, err := hosts[from].Hand(ctx, g.ID(), to)
 		mustDo(t, err)
-		if left < 0 {
+		if at.Due.IsZero() {
 			t.Fatal("a running game has no next tick")
 		}
 		wantErr(t, errOf(g.EditWait(ctx, "anna", 0, glider())), ErrMoved)
-		mustDo(t, hosts[to].Adopt(ctx, rec, left))
+		mustDo(t, hosts[to].Adopt(ctx, rec, at))
 		g = must[*Game](t)(hosts[to].Game(g.ID()))
 		now := g.Info()
 		if now.Epoch <= before.Epoch || now.Generation < before.Generation || now.State != Running {
@@ -151,12 +151,12 @@ func TestHand(t *testing.T) {
 	}
 	mustDo(t, g.Pause(ctx, "anna"))
 	want := fingerprint(t, g)
-	rec, left, err := hosts[from].Hand(ctx, g.ID(), "")
+	rec, at, err := hosts[from].Hand(ctx, g.ID(), "")
 	mustDo(t, err)
-	if left >= 0 {
+	if !at.Due.IsZero() {
 		t.Fatal("a paused game has a next tick")
 	}
-	mustDo(t, hosts[from].Adopt(ctx, rec, left))
+	mustDo(t, hosts[from].Adopt(ctx, rec, at))
 	if got := fingerprint(t, must[*Game](t)(hosts[from].Game(g.ID()))); got != want {
 		t.Fatalf("got\n%s\nwant\n%s", got, want)
 	}
@@ -178,7 +178,7 @@ func TestAdoptUnmade(t *testing.T) {
 	<-pause.reached
 	records := must[[]broker.Record](t)(s.store.List(ctx, RecordPrefix, "", 10))
 	rec := must[Record](t)(ParseRecord(records[0]))
-	wantErr(t, b.Adopt(ctx, rec, -1), ErrGone)
+	wantErr(t, b.Adopt(ctx, rec, Passed{}), ErrGone)
 	pause.end()
 	if err := <-made; err == nil {
 		t.Fatal("a game was made that another node had removed")
@@ -200,12 +200,12 @@ func TestAdoptTooLarge(t *testing.T) {
 	g := createOn(t, a, false)
 	rec, _, err := a.Hand(ctx, g.ID(), "small")
 	mustDo(t, err)
-	wantErr(t, small.Adopt(ctx, rec, -1), grid.ErrBudget)
+	wantErr(t, small.Adopt(ctx, rec, Passed{}), grid.ErrBudget)
 	rec = s.record(g.ID())
 	if rec.Node != "" {
 		t.Fatalf("record %+v", rec)
 	}
-	mustDo(t, a.Adopt(ctx, rec, -1))
+	mustDo(t, a.Adopt(ctx, rec, Passed{}))
 }
 
 // TestAway refuses edits while the store is away, at once, and lets ticks go on; a game of relaxed durability takes edits
@@ -250,7 +250,7 @@ func TestAway(t *testing.T) {
 	mustDo(t, stubborn(t, func() error { return errOf(strict.EditWait(ctx, "anna", 0, glider())) }))
 	want := fingerprint(t, relaxed)
 	b, _ := s.host("b")
-	mustDo(t, b.Adopt(ctx, s.record(relaxed.ID()), -1))
+	mustDo(t, b.Adopt(ctx, s.record(relaxed.ID()), Passed{}))
 	taken := must[*Game](t)(b.Game(relaxed.ID()))
 	if got := fingerprint(t, taken); got != want {
 		t.Fatalf("got\n%s\nwant\n%s", got, want)
@@ -281,7 +281,7 @@ func TestRelaxedTwice(t *testing.T) {
 	mustDo(t, stubborn(t, func() error { return g.Pause(ctx, "anna") }))
 	want := fingerprint(t, g)
 	b, _ := s.host("b")
-	mustDo(t, b.Adopt(ctx, s.record(g.ID()), -1))
+	mustDo(t, b.Adopt(ctx, s.record(g.ID()), Passed{}))
 	if got := fingerprint(t, must[*Game](t)(b.Game(g.ID()))); got != want {
 		t.Fatalf("got\n%s\nwant\n%s", got, want)
 	}
@@ -297,7 +297,7 @@ func TestRelaxedFenced(t *testing.T) {
 	g := createOn(t, a, true)
 	logA.setFault(broker.ErrTimeout)
 	must[Ack](t)(g.EditWait(ctx, "anna", 0, glider()))
-	mustDo(t, b.Adopt(ctx, s.record(g.ID()), -1))
+	mustDo(t, b.Adopt(ctx, s.record(g.ID()), Passed{}))
 	if ack := must[Ack](t)(must[*Game](t)(b.Game(g.ID())).EditWait(ctx, "anna", 0, glider())); ack.Seq != 1 {
 		t.Fatalf("place %d: the tail is in the log", ack.Seq)
 	}

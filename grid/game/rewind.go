@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"gosper/broker"
 	"gosper/protocol"
 )
 
@@ -22,15 +23,32 @@ type held struct {
 	whole      bool
 }
 
+// hold is somebody who wants to hold a game.
+type hold struct {
+	answer chan<- held
+	gentle time.Time // until then it is held only where there is time until the next tick
+}
+
+// Hand-overs take less than handRoom, but for moments of a busy disk; a tick that is nearer comes first. gentleHold is how long
+// they wait for that.
+const (
+	handRoom   = 100 * time.Millisecond
+	gentleHold = time.Second
+)
+
 // holdNow waits until the game has nothing under way, and holds it.
-func (g *Game) holdNow(ctx context.Context) (held, error) {
+func (g *Game) holdNow(ctx context.Context) (held, error) { return g.holdWithin(ctx, 0) }
+
+// holdWithin is holdNow for who has the patience to wait so long for a moment that disturbs no tick: the one behind a tick.
+func (g *Game) holdWithin(ctx context.Context, gentle time.Duration) (held, error) {
 	answer := make(chan held, 1)
+	until := time.Now().Add(gentle)
 	g.post(func() {
 		if g.over {
 			answer <- held{err: g.why()}
 			return
 		}
-		g.holds = append(g.holds, answer)
+		g.holds = append(g.holds, hold{answer, until})
 	})
 	select {
 	case h := <-answer:
@@ -43,19 +61,40 @@ func (g *Game) holdNow(ctx context.Context) (held, error) {
 
 // unhold takes back a hold that nobody waits for any more.
 func (g *Game) unhold(answer chan held) {
-	if i := slices.IndexFunc(g.holds, func(c chan<- held) bool { return c == answer }); i >= 0 {
+	if i := slices.IndexFunc(g.holds, func(h hold) bool { return h.answer == answer }); i >= 0 {
 		g.holds = slices.Delete(g.holds, i, i+1)
 		return
 	}
-	g.held = false
+	g.unheld()
 }
 
-// hold gives the game to the first who waits for it.
-func (g *Game) hold() {
+// tryHold gives the game to the first who wants to hold it, when nothing is on its way to the log, and reports whether it must not
+// move until then. ticked says that a tick was a moment ago.
+func (g *Game) tryHold(now time.Time, ticked bool) bool {
+	if len(g.holds) == 0 || !ticked && g.holdsGently(now) && g.due.Sub(now) < min(handRoom, g.m.interval*3/4) {
+		return false
+	}
+	if !g.marking && g.lost == 0 && !g.history.saving && len(g.tail.list) == 0 {
+		g.giveHold()
+	}
+	return true
+}
+
+// holdsGently says that the game ticks on while somebody waits to hold it.
+func (g *Game) holdsGently(now time.Time) bool { return g.ticking() && now.Before(g.holds[0].gentle) }
+
+// unheld lets a held game go on, unless its host has lost it meanwhile.
+func (g *Game) unheld() {
+	if g.held = false; g.taken && !g.over {
+		g.host.unload(g, broker.ErrFenced)
+	}
+}
+
+func (g *Game) giveHold() {
 	first := g.holds[0]
 	g.holds = slices.Delete(g.holds, 0, 1)
 	g.held = true
-	first <- held{
+	first.answer <- held{
 		meta: g.m.appendMeta(nil), next: g.m.next, generation: g.m.generation, running: g.ticking(), due: g.due, epoch: g.m.epoch,
 		points: slices.Clone(g.history.points), whole: g.history.whole,
 	}
@@ -67,7 +106,7 @@ func (g *Game) release(l *loaded) {
 	done := make(chan struct{})
 	g.post(func() {
 		defer close(done)
-		g.held = false
+		g.unheld()
 		if l == nil || g.over {
 			if l != nil {
 				l.m.release()
