@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -107,6 +108,13 @@ func TestChatAndTail(t *testing.T) {
 	}
 	ann.want(t, "here: ")
 	bob.want(t, "here: ")
+	again := time.NewTicker(100 * time.Millisecond) // fewer than the rate of chat lines
+	defer again.Stop()
+	for n := 0; !strings.Contains(tail.String(), "ann: try"); n++ { // nobody says when a tail follows
+		io.WriteString(annType, fmt.Sprintf("try %d\n", n))
+		ann.want(t, fmt.Sprintf("ann: try %d\n", n))
+		<-again.C
+	}
 	io.WriteString(annType, "hello world\n")
 	ann.want(t, "ann: hello world")
 	bob.want(t, "ann: hello world")

@@ -22,7 +22,7 @@ func TestWatchAgainstNode(t *testing.T) {
 	o := nodeOptions(t)
 	n := startNode(t, o)
 	defer func() { n.Close() }()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	internal := o.InternalAddr
 	join := func(url, name string) *client.Client {
