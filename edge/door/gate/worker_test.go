@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -264,6 +265,7 @@ func TestDrain(t *testing.T) {
 func FuzzIdentified(f *testing.F) {
 	f.Add([]byte(`{"unique_id":1,"a":{"unique_id":2},"\u0075nique_id":3}`))
 	f.Add([]byte(`{}`))
+	f.Add([]byte(`{"more than a float holds":1e999}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		req, err := protocol.ParseGateRequest(append(append([]byte(`{"function":"f","data":`), data...), '}'))
 		if err != nil {
@@ -276,8 +278,16 @@ func FuzzIdentified(f *testing.F) {
 		if strings.Count(string(b), `"unique_id":"me"`) < 1 {
 			t.Fatalf("%q became %q", req.Data, b)
 		}
-		var before, after map[string]any
-		if json.Unmarshal(req.Data, &before) != nil || json.Unmarshal(b, &after) != nil || after["unique_id"] != "me" {
+		members := func(object []byte) (m map[string]any) {
+			d := json.NewDecoder(bytes.NewReader(object))
+			d.UseNumber() // some are larger than a float
+			if d.Decode(&m) != nil {
+				t.Fatalf("%q became %q", req.Data, b)
+			}
+			return m
+		}
+		before, after := members(req.Data), members(b)
+		if after["unique_id"] != "me" {
 			t.Fatalf("%q became %q", req.Data, b)
 		}
 		before["unique_id"] = "me"
