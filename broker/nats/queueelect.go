@@ -183,7 +183,10 @@ func (q *Queue) begins(ctx context.Context, term, mark uint64) error {
 	metrics.RegisterSet(l.metrics)
 	leadsTotal.Inc()
 	leading.Inc()
-	q.opts.Log.Info("this node leads the jobs", "term", term, "jobs", len(l.rows), "timers", l.timers.len(), "read_in", time.Since(begin))
+	l.mu.Lock()
+	rows, timers := len(l.rows), l.timers.len()
+	l.mu.Unlock()
+	q.opts.Log.Info("this node leads the jobs", "term", term, "jobs", rows, "timers", timers, "read_in", time.Since(begin))
 	l.wake()
 	q.send()
 	return nil
