@@ -340,8 +340,8 @@ func (e *Engine) finish(err error) {
 	close(e.done)
 }
 
-// closeTime bounds Close: a loop that has stopped for good cannot be waited for.
-const closeTime = 5 * time.Second
+// closeTime bounds Close: a loop that has stopped for good cannot be waited for, one on a busy machine can.
+const closeTime = 10 * time.Second
 
 // Close cuts all connections and stops the loops. Use Drain before it to let clients go in peace. It is idempotent, and
 // returns ErrStalled when a loop does not stop.
