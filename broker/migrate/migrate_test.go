@@ -28,7 +28,7 @@ func lastYear() time.Time { return time.Now().AddDate(-1, 0, 0) }
 func source(t *testing.T, fill func(db *pebble.DB)) Source {
 	t.Helper()
 	dir, mail := t.TempDir(), t.TempDir()
-	db, err := pebble.Open(dir, pebble.Options{Jobs: broker.QueueOptions{Now: lastYear}})
+	db, err := pebble.Open(dir, pebble.Options{CommitTimeout: time.Minute, Jobs: broker.QueueOptions{Now: lastYear}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func source(t *testing.T, fill func(db *pebble.DB)) Source {
 			t.Fatal(err)
 		}
 	}
-	db, err = pebble.Open(dir, pebble.Options{Jobs: broker.QueueOptions{Now: jobs.Frozen}})
+	db, err = pebble.Open(dir, pebble.Options{CommitTimeout: time.Minute, Jobs: broker.QueueOptions{Now: jobs.Frozen}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -192,7 +192,7 @@ var (
 func readDamaged(t *testing.T, disk vfs.FS, epoch uint64) error {
 	t.Helper()
 	fatal := errors.New("")
-	db, err := Open("db", Options{FS: disk, MemTable: 64 << 10, MinFree: 1, Log: quiet, Fatal: func(err error) { fatal = err }})
+	db, err := Open("db", Options{FS: disk, MemTable: 64 << 10, MinFree: 1, CommitTimeout: patience, Log: quiet, Fatal: func(err error) { fatal = err }})
 	if err != nil {
 		if !strings.Contains(err.Error(), "backup") && !strings.Contains(err.Error(), "newer") {
 			t.Errorf("the refusal does not say what to do: %v", err)

@@ -152,7 +152,7 @@ func fileKind(path string) string {
 // childOptions are the options of the victim. The one that dies at an fsync flushes often, so that tables, the manifest
 // and the mark have their share in the first hundred.
 func childOptions() Options {
-	o := Options{MinFree: 1 << 20, MemTable: 512 << 10}
+	o := Options{MinFree: 1 << 20, MemTable: 512 << 10, CommitTimeout: patience}
 	if os.Getenv(childOneThread) != "" {
 		fs := oneThreadFS{vfs.Default, make(chan syncCall)}
 		go fs.run()

@@ -58,6 +58,9 @@ func testOptions(t testing.TB, o Options) Options {
 	if o.MinFree == 0 {
 		o.MinFree = 1 << 20
 	}
+	if o.CommitTimeout == 0 { // a disk that others use too may stand still for some seconds
+		o.CommitTimeout = patience
+	}
 	return o
 }
 

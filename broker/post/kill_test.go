@@ -147,7 +147,7 @@ func TestKill(t *testing.T) {
 			return
 		}
 	}
-	db, err := pebble.Open(filepath.Join(dir, "store"), pebble.Options{})
+	db, err := pebble.Open(filepath.Join(dir, "store"), pebble.Options{CommitTimeout: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func runChild(dir string) {
 		}
 	}
 	ctx := context.Background()
-	db, err := pebble.Open(filepath.Join(dir, "store"), pebble.Options{})
+	db, err := pebble.Open(filepath.Join(dir, "store"), pebble.Options{CommitTimeout: time.Minute})
 	fail(err)
 	o, err := Open(Options{Root: filepath.Join(dir, "mail"), Store: db.Store(), BoxLimit: MaxBoxLimit, Workers: 3})
 	fail(err)
