@@ -203,7 +203,7 @@ func TestBuildingsShift(t *testing.T) {
 // Goal: a crash between record and timer, and a job that comes twice, change nothing. Method: the timer is taken away, the
 // start's repair runs; the job is put a second time.
 func TestBuildingRepaired(t *testing.T) {
-	b := newBuilders(t, BuildingKinds{"house": {{Seconds: 0.2, Pattern: "block"}}})
+	b := newBuilders(t, BuildingKinds{"house": {{Seconds: 3, Pattern: "block"}}}) // so long is the timer there
 	p := b.play("0", "Ann", "")
 	var made buildingOut
 	p.must("/building/upgrade", `{"body_id":"7/0","kind":"house"}`, &made)
