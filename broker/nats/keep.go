@@ -68,6 +68,7 @@ func (b *Bus) write(l *lane, t *topic) {
 	s := b.stream(t.subject)
 	epoch := s.now()
 	if epoch == 0 {
+		b.recheck(s)
 		b.later(l, t)
 		return
 	}
@@ -101,11 +102,12 @@ func (b *Bus) later(l *lane, t *topic) {
 func (b *Bus) look(l *lane, t *topic) {
 	t.asking = true
 	s, before := b.stream(t.subject), t.top
+	epoch := s.now()
 	err := s.last(t.subject, func(found newest, err error) {
 		l.Lock()
 		t.asking = false
 		if err == nil {
-			b.compare(s, before, found.stamp.Position)
+			b.compare(s, epoch, before, found.stamp.Position)
 			if !t.known || found.seq > t.seq { // else a newer one was heard meanwhile
 				t.known, t.seq = false, 0
 				t.learn(found.stamp, found.seq)
@@ -122,11 +124,14 @@ func (b *Bus) look(l *lane, t *topic) {
 	}
 }
 
-// compare looks at the newest position of a subject, and at what it was for this node when it asked for it: the servers
-// may have lost what was there, or another node may have noticed such a loss elsewhere.
-func (b *Bus) compare(s *stream, before, newest broker.Position) {
+// compare looks at the newest position of a subject, and at what it and the epoch were for this node when it asked for it: the
+// servers may have lost what was there, or another node may have noticed such a loss elsewhere.
+func (b *Bus) compare(s *stream, epoch uint64, before, newest broker.Position) {
 	if newest.Epoch == before.Epoch && newest.Offset < before.Offset {
 		s.fellShort(newest.Epoch)
+	}
+	if newest.Epoch != epoch {
+		s.doubt(epoch)
 	}
 	if newest.Epoch != s.now() {
 		b.recheck(s)

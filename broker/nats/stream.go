@@ -44,6 +44,7 @@ type stream struct {
 	epoch   uint64 // guarded by mu
 	highest uint64 // guarded by mu: of the sequences this node has seen
 	short   uint64 // guarded by mu: the epoch in which a subject was found to have lost messages
+	doubted uint64 // guarded by mu: the epoch that may not be the stream's any more, since a subject told another one
 	storage string // guarded by mu: HistoryMemory or HistoryFile, as the stream was made
 }
 
@@ -186,7 +187,7 @@ func (s *stream) adopt(i *info) {
 	if s.epoch != i.epoch() {
 		s.highest = 0
 	}
-	s.epoch, s.highest, s.short, s.storage = i.epoch(), max(s.highest, i.State.Last), 0, i.Config.Storage
+	s.epoch, s.highest, s.short, s.doubted, s.storage = i.epoch(), max(s.highest, i.State.Last), 0, 0, i.Config.Storage
 	s.mu.Unlock()
 	if !known && i.Config.Storage != s.opts.History {
 		s.opts.Log.Warn("the history is not kept where it was asked for: its stream was made before, and servers cannot move one; "+
@@ -243,14 +244,23 @@ func (s *stream) fellBehind(i *info, highest uint64) bool {
 	return (i.State.Last < highest || s.short == s.epoch) && i.epoch() == s.epoch
 }
 
-// now returns the epoch of messages that are written now; 0 while a new one must begin.
+// now returns the epoch of messages that are written now; 0 while a new one must begin, or may have begun.
 func (s *stream) now() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.short == s.epoch {
+	if s.short == s.epoch || s.doubted == s.epoch {
 		return 0
 	}
 	return s.epoch
+}
+
+// doubt takes note that the epoch may be over: nothing is written in it before the stream was asked.
+func (s *stream) doubt(epoch uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if epoch == s.epoch {
+		s.doubted = epoch
+	}
 }
 
 // fellShort takes note that a subject holds less in the epoch than this node has seen of it.

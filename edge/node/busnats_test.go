@@ -51,28 +51,38 @@ func TestTwoNodesTalkOnNATS(t *testing.T) {
 	})
 }
 
-// Goal: as TestBusAway, with NATS; what the server has stored is still there. Method: stop the server, start it again with
-// its folder.
+// Goal: as TestBusAway, with NATS; what the server has in files is still there, and what it had in memory is gone with a new epoch.
+// Method: stop the server, start it again with its folder.
 func TestNATSAway(t *testing.T) {
+	for history, kept := range map[string]bool{"file": true, "memory": false} {
+		t.Run(history, func(t *testing.T) { natsAway(t, history, kept) })
+	}
+}
+
+func natsAway(t *testing.T, history string, kept bool) {
 	dir := t.TempDir()
 	s := natsServer(t, dir, -1)
 	port := s.Addr().(*net.TCPAddr).Port
-	p := launch(t, t.TempDir(), nil, "GOSPER_BUS="+s.ClientURL())
+	p := launch(t, t.TempDir(), nil, "GOSPER_BUS="+s.ClientURL()+"?history="+history)
 	page := p.websocket()
 	page.call("/session/register", fmt.Sprintf(`{"nonce":%q}`, p.nonce("0", "Ann", "")), nil)
-	page.call("/chat/public", `{"text":"one"}`, nil)
+	say := func(text string) protocol.Position {
+		pushes := page.call("/chat/public", fmt.Sprintf(`{"text":%q}`, text), nil)
+		own := func(e protocol.Envelope) bool { return strings.Contains(string(e.Content), `"`+text+`"`) }
+		for !slices.ContainsFunc(pushes, own) {
+			pushes = append(pushes, page.envelope())
+		}
+		return pushes[slices.IndexFunc(pushes, own)].Position
+	}
+	one := say("one")
 	stopNATS(s)
 	p.ready(http.StatusServiceUnavailable)
 	page.call("/user/clientCode", `{}`, nil)
 	natsServer(t, dir, port)
 	p.ready(http.StatusOK)
-	pushes := page.call("/chat/public", `{"text":"two"}`, nil)
-	two := func(e protocol.Envelope) bool { return strings.Contains(string(e.Content), `"two"`) }
-	for !slices.ContainsFunc(pushes, two) {
-		pushes = append(pushes, page.envelope())
-	}
-	if e := pushes[slices.IndexFunc(pushes, two)]; e.Position.Offset != 2 {
-		t.Errorf("the message after the restart is at %+v", e.Position)
+	two := say("two")
+	if want := map[bool]uint64{true: 2, false: 1}[kept]; two.Offset != want || two.Epoch == one.Epoch != kept {
+		t.Errorf("the messages before and after the restart are at %+v and %+v", one, two)
 	}
 }
 
