@@ -225,9 +225,17 @@ func (b *Bus) hear(m *nats.Msg, s stamp, seq uint64) {
 	l.Lock()
 	t := l.topic(m.Subject)
 	t.learn(s, seq)
+	y := t.try
+	if y != nil {
+		y.hear(s, seq)
+	}
+	stored := y != nil && y.refused && y.seq > 0
 	l.Unlock()
 	if st := b.stream(m.Subject); s.Epoch != st.now() {
 		b.recheck(st)
+	}
+	if stored {
+		b.accepted(l, t, y, seq)
 	}
 	if s.node == b.link.node {
 		return // delivered, and answered, when the stream's answer comes, which is right behind

@@ -72,10 +72,16 @@ func (b *Bus) write(l *lane, t *topic) {
 		b.later(l, t)
 		return
 	}
-	run := t.stamps(b.link.node, epoch, s.run())
-	after := t.seq
-	t.flying = len(run)
-	letters := s.letters(t.subject, run, after)
+	if t.doubtful(epoch) {
+		b.resolve(l, t)
+		return
+	}
+	if t.try == nil {
+		t.try = &try{run: t.stamps(b.link.node, epoch, s.run()), after: t.seq}
+	}
+	y := t.try
+	t.flying = len(y.run)
+	letters := s.letters(t.subject, y.run, y.after)
 	for _, m := range letters[:len(letters)-1] {
 		if err := b.link.send(&letter{msg: m}); err != nil { // the batch is never committed: the server drops it
 			b.later(l, t)
@@ -83,7 +89,7 @@ func (b *Bus) write(l *lane, t *topic) {
 		}
 	}
 	err := b.link.ask(letters[len(letters)-1], b.opts.Wait, func(m *nats.Msg, err error) bool {
-		b.stored(l, t, run, after, m, err)
+		b.stored(l, t, y, m, err)
 		return false
 	})
 	if err != nil {
@@ -139,26 +145,30 @@ func (b *Bus) compare(s *stream, epoch uint64, before, newest broker.Position) {
 }
 
 // stored takes the answer to a write.
-func (b *Bus) stored(l *lane, t *topic, run []*publish, after uint64, m *nats.Msg, err error) {
+func (b *Bus) stored(l *lane, t *topic, y *try, m *nats.Msg, err error) {
+	l.Lock()
+	over := t.try != y // it was heard from the stream before
+	l.Unlock()
+	if over {
+		return
+	}
 	var a ack
 	if err == nil && (json.Unmarshal(m.Data, &a) != nil || a.Seq == 0 && a.Error == nil) {
 		err = errors.New("nats: the stream's answer cannot be read")
 	}
 	switch {
 	case err == nil && a.Error == nil:
-		b.accepted(l, t, run, a.Seq)
-		return
+		b.accepted(l, t, y, a.Seq)
 	case err == nil && (a.Error.ErrCode == errWrongLast || a.Error.ErrCode == errWrongLastToo):
-		conflictsTotal.Inc()
-		b.again(l, t, func() { t.known = t.known && t.seq != after })
+		b.disbelieved(l, t, y)
 	case err == nil && (a.Error.Code >= 429 || a.Error.ErrCode == errIncomplete), errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrReconnectBufExceeded):
-		b.again(l, t, func() { t.known = false; b.later(l, t) }) // nothing was stored: no leader now, or no link
+		b.again(l, t, func() { t.known = false; b.later(l, t) }) // not stored by this try: no leader now, or no link
 	case err == nil:
-		b.refused(l, t, run, &streamError{a.Error.Description})
+		b.refused(l, t, y.run, &streamError{a.Error.Description})
 	case errors.Is(err, broker.ErrClosed):
-		b.refused(l, t, run, err)
+		b.refused(l, t, y.run, err)
 	default: // the link was lost or the answer is late
-		b.refused(l, t, run, broker.ErrTimeout)
+		b.refused(l, t, y.run, broker.ErrTimeout)
 		b.gap("nobody knows whether a message was stored", matches(t.subject))
 	}
 }
@@ -182,7 +192,7 @@ func (b *Bus) again(l *lane, t *topic, change func()) {
 func (b *Bus) refused(l *lane, t *topic, run []*publish, err error) {
 	l.Lock()
 	b.shift(t, len(run))
-	t.known = false
+	t.known, t.try = false, nil
 	l.Unlock()
 	for _, p := range run {
 		p.end(err)
@@ -197,14 +207,19 @@ func (b *Bus) refused(l *lane, t *topic, run []*publish, err error) {
 
 // accepted takes note of a run that is stored; its last message is at seq. The local subscribers get it before anything
 // that waits behind it is sent.
-func (b *Bus) accepted(l *lane, t *topic, run []*publish, seq uint64) {
-	keptTotal.Add(len(run))
-	b.stream(t.subject).see(seq)
-	last := run[len(run)-1].stamp
+func (b *Bus) accepted(l *lane, t *topic, y *try, seq uint64) {
+	run := y.run
 	l.Lock()
-	t.learn(last, seq)
+	if t.try != y {
+		l.Unlock()
+		return
+	}
+	t.try = nil
+	t.learn(run[len(run)-1].stamp, seq)
 	b.shift(t, len(run))
 	l.Unlock()
+	keptTotal.Add(len(run))
+	b.stream(t.subject).see(seq)
 	for _, p := range run {
 		b.deliver(l, t, &broker.Message{Subject: p.subject, Data: p.data, Time: p.at, Position: p.stamp.Position}, p.done)
 	}
@@ -228,8 +243,7 @@ func (b *Bus) sweep(now time.Time) {
 		l.Unlock()
 		l.Drain(&b.table)
 		for _, p := range over {
-			refusedAway.Inc()
-			p.end(b.why())
+			b.late(p)
 		}
 	}
 }
@@ -240,17 +254,34 @@ func (b *Bus) overdue(t *topic, now time.Time) []*publish {
 	for n < len(t.queue) && (b.closed.Load() || now.After(t.queue[n].deadline)) {
 		n++
 	}
+	if y := t.try; n > 0 && y != nil && y.refused && !y.lost {
+		n = max(n, len(y.run))
+		for _, p := range y.run {
+			p.unsure = true
+		}
+	}
 	over := append([]*publish(nil), t.queue[:n]...)
+	if n > 0 {
+		t.try = nil
+	}
 	b.shift(t, n)
 	return over
 }
 
-// why says why a message could not be stored in time.
-func (b *Bus) why() error {
-	if b.closed.Load() {
-		return broker.ErrClosed
+// late answers a message that could not be stored in time.
+func (b *Bus) late(p *publish) {
+	switch {
+	case b.closed.Load():
+		refusedAway.Inc()
+		p.end(broker.ErrClosed)
+	case p.unsure:
+		refusedTimeout.Inc()
+		p.end(broker.ErrTimeout)
+		b.gap("nobody knows whether a message was stored", matches(p.subject))
+	default:
+		refusedAway.Inc()
+		p.end(errAway)
 	}
-	return errAway
 }
 
 // letters returns the messages that store a run behind the message at after: one, or an atomic batch.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,5 +121,72 @@ func TestLatePut(t *testing.T) {
 	eventually(t, "an answer to the first node", func() bool { _, err := far.Store().Get(ctx, "key"); return err == nil })
 	if r, err := near.Store().Get(ctx, "key"); err != nil || string(r.Value) != "new" {
 		t.Errorf("%q, %v", r.Value, err)
+	}
+}
+
+// Goal: the same for the bus: each message is in the history once, and heard once, in order. Method: as above, one by one and many at once,
+// at a node that listens and at one that does not.
+func TestStaleLeaderBus(t *testing.T) {
+	t.Parallel()
+	servers := cluster(t)
+	b := node(t, servers[0].ClientURL()+"?replicas=3")
+	stale, err := nats.Connect(servers[0].ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stale.Close)
+	var refused atomic.Int64
+	if _, err := stale.Subscribe(long.prefix+">", func(m *nats.Msg) {
+		if m.Reply != "" && len(m.Header[stampHeader]) > 0 && refused.Add(1)%4 != 0 {
+			_ = m.Respond([]byte(`{"error":{"code":400,"err_code":10071,"description":"wrong last sequence"}}`)) // to a node that closes
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := stale.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	const count = 60
+	for _, subject := range []string{"stale.quiet", "stale.heard"} {
+		var in *listener
+		if subject == "stale.heard" {
+			in = listen(t, b, subject)
+		}
+		var under sync.WaitGroup
+		for i := range count {
+			under.Add(1)
+			b.Publish(subject, fmt.Append(nil, i), broker.Keep{Messages: 2 * count}, func(at broker.Position, err error) {
+				defer under.Done()
+				if err != nil || at.Offset != uint64(i+1) {
+					t.Errorf("%s: message %d is at %v, %v", subject, i, at, err)
+				}
+			})
+			if i < count/2 {
+				under.Wait()
+			}
+		}
+		under.Wait()
+		r, err := b.History(t.Context(), subject, broker.Position{}, 2*count)
+		if err != nil || len(r.Messages) != count {
+			t.Fatalf("%s: %d messages, %v; want %d", subject, len(r.Messages), err, count)
+		}
+		for i, m := range r.Messages {
+			if string(m.Data) != strconv.Itoa(i) {
+				t.Errorf("%s: message %d is %q", subject, i, m.Data)
+			}
+		}
+		if in != nil {
+			eventually(t, "the last message", func() bool { return in.has(strconv.Itoa(count - 1)) })
+			in.mu.Lock()
+			for i, m := range in.got {
+				if string(m.Data) != strconv.Itoa(i) {
+					t.Errorf("%s: heard %q as message %d", subject, m.Data, i)
+				}
+			}
+			in.mu.Unlock()
+		}
+	}
+	if refused.Load() == 0 {
+		t.Error("nothing was refused")
 	}
 }

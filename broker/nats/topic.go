@@ -11,7 +11,8 @@ type topic struct {
 	subject string
 	queue   []*publish // waiting; the first flying of them are on their way to the stream
 	flying  int
-	asking  bool            // a question for the newest message is on its way
+	try     *try            // the write on its way, or one of which it is not sure whether it is stored; nil: none
+	asking  bool            // a question for a message is on its way
 	retry   time.Time       // when not zero: wait until then before the next try
 	heard   broker.Position // last given to local subscribers; zero: none since they listen
 	read    broker.Position // newest when a reader asked first since they listen; zero: none has asked
@@ -36,6 +37,7 @@ type publish struct {
 	at       time.Time
 	deadline time.Time // of the first try that cannot be made
 	stamp    stamp     // of the last try
+	unsure   bool      // it was given up, and may be stored
 }
 
 // size is what the message costs while it waits.
