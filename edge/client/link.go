@@ -299,10 +299,15 @@ func (l *link) registerLine(ctx context.Context, nonce string) error {
 	select {
 	case <-l.ok:
 		return nil
-	case <-l.dead:
-		return fmt.Errorf("%w: %w", ErrRefused, l.cause())
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-l.dead:
+	}
+	select { // the OK may have come right before the end
+	case <-l.ok:
+		return nil
+	default:
+		return fmt.Errorf("%w: %w", ErrRefused, l.cause())
 	}
 }
 

@@ -173,12 +173,7 @@ func pythonWorker(t *testing.T, beanstalk, gate string) *exec.Cmd {
 func TestPythonWorker(t *testing.T) {
 	addrs := map[string]string{}
 	for _, name := range []string{"GATE", "GATE_WORKER", "BEANSTALK"} {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addrs[name] = ln.Addr().String()
-		ln.Close()
+		addrs[name] = freeAddrs(t, 1)[0]
 	}
 	var env []string
 	for name, addr := range addrs {

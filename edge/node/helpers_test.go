@@ -27,12 +27,15 @@ type process struct {
 	line, http, internal string
 }
 
-// launch starts a node process on a data folder. Addresses of "" mean free ports.
+// launch starts a node process on a data folder, at the addresses of another one that has ended, or at new ones.
 func launch(t *testing.T, data string, like *process, env ...string) *process {
 	t.Helper()
-	p := &process{t: t, line: "127.0.0.1:0", http: "127.0.0.1:0", internal: "127.0.0.1:0"}
+	p := &process{t: t}
 	if like != nil {
 		p.line, p.http, p.internal = like.line, like.http, like.internal
+	} else {
+		addrs := freeAddrs(t, 3)
+		p.line, p.http, p.internal = addrs[0], addrs[1], addrs[2]
 	}
 	p.cmd = exec.Command(os.Args[0])
 	p.cmd.Env = append(os.Environ(), append(env, "GOSPER_DATA="+data, "GOSPER_LINE_ADDR="+p.line, "GOSPER_HTTP_ADDR="+p.http, "GOSPER_INTERNAL_ADDR="+p.internal)...)

@@ -72,9 +72,9 @@ func (p *process) enter(name string) (web *wire, session, account string) {
 // mails, families and jobs are made at one and used at the other.
 func TestNodesShareWhatLasts(t *testing.T) {
 	s := newSite(t)
-	ports := []string{redistest.FreePort(t), redistest.FreePort(t)}
-	a := s.node("GOSPER_BEANSTALK_ADDR=127.0.0.1:" + ports[0])
-	b := s.node("GOSPER_BEANSTALK_ADDR=127.0.0.1:" + ports[1])
+	addrs := freeAddrs(t, 2)
+	a := s.node("GOSPER_BEANSTALK_ADDR=" + addrs[0])
+	b := s.node("GOSPER_BEANSTALK_ADDR=" + addrs[1])
 
 	annA, session, account := a.enter("Ann")
 	annB, _, same := b.enter("Ann")
@@ -120,18 +120,18 @@ func TestNodesShareWhatLasts(t *testing.T) {
 			t.Fatal("a mute that one node was told of does not hold at the other")
 		}
 	}
-	jobsMeet(t, ports[0], ports[1])
+	jobsMeet(t, addrs[0], addrs[1])
 }
 
 // jobsMeet puts jobs at one node and takes them at the other.
 func jobsMeet(t *testing.T, from, to string) {
 	t.Helper()
-	put, err := library.Dial("tcp", "127.0.0.1:"+from)
+	put, err := library.Dial("tcp", from)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer put.Close()
-	take, err := library.Dial("tcp", "127.0.0.1:"+to)
+	take, err := library.Dial("tcp", to)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +247,8 @@ func TestStoreAway(t *testing.T) {
 // until each node has some.
 func TestReusePort(t *testing.T) {
 	o := quietOptions(t.TempDir())
-	o.LineAddr, o.HTTPAddr, o.ReusePort = freeAddr(t), freeAddr(t), true
+	shared := freeAddrs(t, 2)
+	o.LineAddr, o.HTTPAddr, o.ReusePort = shared[0], shared[1], true
 	var nodes []*Node
 	for range 2 {
 		o.Data = t.TempDir()

@@ -11,12 +11,19 @@ import (
 
 	"github.com/emersion/go-smtp"
 
-	"gosper/broker/redis/redistest"
+	"gosper/broker/quiet"
 	"gosper/protocol"
 )
 
-// freeAddr returns an address of this machine where nobody listens.
-func freeAddr(t *testing.T) string { return "127.0.0.1:" + redistest.FreePort(t) }
+// freeAddrs returns addresses of this machine where nobody listens, and nobody will who does not ask for them.
+func freeAddrs(t *testing.T, n int) []string {
+	t.Helper()
+	addrs, err := quiet.Addrs(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addrs
+}
 
 // mailServer runs an SMTP server until the test ends, and returns its address and what it gets.
 func mailServer(t *testing.T) (addr string, got chan string) {
@@ -43,12 +50,12 @@ func mailServer(t *testing.T) (addr string, got chan string) {
 func TestRolesAsProcesses(t *testing.T) {
 	s := newSite(t)
 	smtpAddr, got := mailServer(t)
-	gateAddr, answersAddr, beanstalkAddr := freeAddr(t), freeAddr(t), freeAddr(t)
+	addrs := freeAddrs(t, 4)
+	gates, answersAddr, beanstalkAddr := addrs[:2], addrs[2], addrs[3]
 	page := s.node("GOSPER_ROLES=edge,auth,config")
 	games := s.node("GOSPER_ROLES=game")
 	worker := s.node("GOSPER_ROLES=worker,scheduler,mail", "GOSPER_BEANSTALK_ADDR="+beanstalkAddr,
 		"GOSPER_SMTP_ADDR="+smtpAddr, "GOSPER_SMTP_TLS=none", "GOSPER_MAIL_FROM=game@example.com")
-	gates := []string{gateAddr, freeAddr(t)}
 	s.node("GOSPER_ROLES=gate", "GOSPER_GATE_ADDR="+gates[0], "GOSPER_GATE_WORKER_ADDR="+answersAddr, "GOSPER_GATE_OPEN_FUNCTIONS=shout")
 	s.node("GOSPER_ROLES=gate", "GOSPER_GATE_ADDR="+gates[1], "GOSPER_GATE_OPEN_FUNCTIONS=shout")
 	for _, p := range []*process{page, games, worker} {

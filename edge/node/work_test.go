@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -40,12 +39,7 @@ var emailCode = regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-[0
 // Goal: who registers gets an e-mail over SMTP, and its code logs in; when the server comes only after a kill,
 // the e-mail still comes. Method: a registration while nobody listens at the SMTP port, SIGKILL, the server, a restart.
 func TestRegistrationByEmail(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close()
+	addr := freeAddrs(t, 1)[0]
 	data := t.TempDir()
 	env := []string{"GOSPER_SMTP_ADDR=" + addr, "GOSPER_SMTP_TLS=none", "GOSPER_MAIL_FROM=game@example.com"}
 	p := launch(t, data, nil, env...)
@@ -207,12 +201,7 @@ func TestBuildingAcrossKill(t *testing.T) {
 // Goal: what the beanstalkd port has acknowledged survives SIGKILL, in order, and what was reserved is ready again. Method: a
 // client library, three kills.
 func TestJobsAcrossKills(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close()
+	addr := freeAddrs(t, 1)[0]
 	data := t.TempDir()
 	var p *process
 	put := 0

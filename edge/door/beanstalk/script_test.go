@@ -22,6 +22,7 @@ import (
 
 	"gosper/broker"
 	"gosper/broker/memory"
+	"gosper/broker/quiet"
 	"gosper/edge"
 	"gosper/edge/module"
 )
@@ -304,12 +305,11 @@ func (a *attempt) Fatal(args ...any) { a.Fatalf("%s", fmt.Sprint(args...)) }
 
 // startBeanstalkd runs the real server until the test ends.
 func startBeanstalkd(t *testing.T, binary string) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	addrs, err := quiet.Addrs(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := ln.Addr().String()
-	ln.Close()
+	addr := addrs[0]
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
