@@ -140,14 +140,14 @@ func (l *loop) Run(context.Context) error {
 	l.waking = busy || l.writable || len(l.posts) > 0 || len(l.inbox) > 0 || len(l.frames) > 0 || l.asked.Load() != l.now
 	again := l.waking
 	l.mu.Unlock()
-	if again {
+	if busy {
+		runtime.Gosched() // games and calls need processors too, and a loop with work would never give its own away
+	}
+	if again { // last of all: while this goroutine rests the kicker would ask, and gnet run the next pass before it looks at sockets
 		select {
 		case l.kicks <- struct{}{}:
 		default:
 		}
-	}
-	if busy {
-		runtime.Gosched() // games and calls need processors too, and a loop with work would never give its own away
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/VictoriaMetrics/metrics"
+	"golang.org/x/sys/unix"
 
 	"gosper/edge"
 	"gosper/grid"
@@ -86,6 +87,17 @@ func (s *server) slowWatcher(t testing.TB, kind string) *watcher {
 	return &watcher{kind: "line", name: "tls", client: c}
 }
 
+// unacknowledged is how many bytes of a connection the other side's system has not got yet: a busy one delivers later than
+// it takes, even to itself.
+func unacknowledged(t *testing.T, c net.Conn) (n int) {
+	t.Helper()
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	must(t, err)
+	must(t, raw.Control(func(fd uintptr) { n, err = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) }))
+	must(t, err)
+	return n
+}
+
 // Goal: a small message to another client of the loop does not wait for the frames of all watchers. Method: count the bytes
 // written to watchers, on the loop itself, between two moments: a call is in its socket before large frames for many
 // watchers are there, and its function runs.
@@ -106,6 +118,7 @@ func TestStreamShares(t *testing.T) {
 	wait(t, "call", s.mod.blocked.Load)
 	before := written(t)
 	other.text(`{"route":"/note","msgId":1,"content":{}}`)
+	wait(t, "call in its socket", func() bool { return unacknowledged(t, other.Conn) == 0 })
 	generation, err := g.Step(t.Context(), player, 1)
 	must(t, err)
 	want := hashes(t, g)[0]
