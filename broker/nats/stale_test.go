@@ -22,29 +22,34 @@ func TestStaleLeader(t *testing.T) {
 	t.Parallel()
 	servers := cluster(t)
 	s := stateAt(t, servers[0].ClientURL()+"?replicas=3")
-	stale, err := nats.Connect(servers[0].ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stale.Close)
-	refuse := func(m *nats.Msg) {
-		if m.Reply != "" {
-			_ = m.Respond([]byte(`{"error":{"code":400,"err_code":10071,"description":"wrong last sequence"}}`)) // to a node that closes
-		}
-	}
-	for _, subject := range []string{logPrefix + ">", recordPrefix + ">"} {
-		if _, err := stale.Subscribe(subject, refuse); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := stale.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	refuse(t, servers[0].ClientURL(), func(*nats.Msg) bool { return true }, logPrefix+">", recordPrefix+">")
 	before := conflictsTotal.Get()
 	t.Run("log", func(t *testing.T) { staleLog(t, s.Log()) })
 	t.Run("store", func(t *testing.T) { staleStore(t, s.Store()) })
 	if conflictsTotal.Get() == before {
 		t.Error("nothing was refused")
+	}
+}
+
+// refuse answers those writes to the subjects that are to be refused as a server does that led their stream, until the test ends.
+func refuse(t *testing.T, url string, which func(*nats.Msg) bool, subjects ...string) {
+	t.Helper()
+	stale, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stale.Close)
+	for _, subject := range subjects {
+		if _, err := stale.Subscribe(subject, func(m *nats.Msg) {
+			if m.Reply != "" && which(m) {
+				_ = m.Respond([]byte(`{"error":{"code":400,"err_code":10071,"description":"wrong last sequence"}}`)) // to a node that closes
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stale.Flush(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -130,22 +135,10 @@ func TestStaleLeaderBus(t *testing.T) {
 	t.Parallel()
 	servers := cluster(t)
 	b := node(t, servers[0].ClientURL()+"?replicas=3")
-	stale, err := nats.Connect(servers[0].ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stale.Close)
 	var refused atomic.Int64
-	if _, err := stale.Subscribe(long.prefix+">", func(m *nats.Msg) {
-		if m.Reply != "" && len(m.Header[stampHeader]) > 0 && refused.Add(1)%4 != 0 {
-			_ = m.Respond([]byte(`{"error":{"code":400,"err_code":10071,"description":"wrong last sequence"}}`)) // to a node that closes
-		}
-	}); err != nil {
-		t.Fatal(err)
-	}
-	if err := stale.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	refuse(t, servers[0].ClientURL(), func(m *nats.Msg) bool {
+		return len(m.Header[stampHeader]) > 0 && refused.Add(1)%4 != 0
+	}, long.prefix+">")
 	const count = 60
 	for _, subject := range []string{"stale.quiet", "stale.heard"} {
 		var in *listener
