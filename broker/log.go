@@ -21,6 +21,8 @@ type Log interface {
 	// is called exactly once, from any goroutine or before Append returns and must not block, with the Seq of the first entry once the
 	// entries are durable. Appends of one caller to one log keep their order. token is the fencing token of the
 	// caller's lease, 0 without one: an Append whose token is below one that the log has seen is ErrFenced.
+	// The log sees the tokens of all writes, also of those that change nothing else: a Cut behind its end makes sure that
+	// what is read next is all that the writers before have written, in a log without entries too.
 	Append(log string, token uint64, entries [][]byte, done func(first uint64, err error))
 	// Read returns at most limit entries with Seq >= from, in order.
 	Read(ctx context.Context, log string, from uint64, limit int) ([]LogEntry, error)

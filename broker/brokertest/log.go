@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -189,6 +190,17 @@ func logFencing(t *testing.T, l broker.Log, name string) {
 	_, err = appendWait(t, l, name, 9, "d")
 	wants(t, err, broker.ErrFenced)
 	checkLog(t, l, name, 0, 10, 4, "2=b", "3=c")
+	for sub, change := range map[string]func(name string) error{ // of a log that nobody has written
+		".cut":  func(name string) error { return l.Cut(ctx, name, 3, math.MaxUint64) },
+		".trim": func(name string) error { return l.Trim(ctx, name, 3, 1) },
+	} {
+		must(t, change(name+sub))
+		_, err = appendWait(t, l, name+sub, 2, "late")
+		wants(t, err, broker.ErrFenced)
+		_, err = appendWait(t, l, name+sub, 3, "first")
+		must(t, err)
+		checkLog(t, l, name+sub, 0, 10, 2, "1=first")
+	}
 }
 
 func checkSnapshot(t *testing.T, l broker.Log, name string, before, at uint64, want string) {

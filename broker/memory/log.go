@@ -90,6 +90,14 @@ func (l *Log) open(name string, token uint64) (*journal, error) {
 	return j, j.fence(name, token)
 }
 
+// change returns the log for a write whose name was not checked yet. Caller holds mu.
+func (l *Log) change(ctx context.Context, name string, token uint64) (*journal, error) {
+	if _, err := l.look(ctx, name); err != nil {
+		return nil, err
+	}
+	return l.open(name, token)
+}
+
 // look returns the log for reading; nil when there is none. Caller holds mu for reading.
 func (l *Log) look(ctx context.Context, name string) (*journal, error) {
 	switch {
@@ -174,11 +182,8 @@ func (l *Log) Snapshot(ctx context.Context, name string, before uint64) (uint64,
 func (l *Log) Trim(ctx context.Context, name string, token, seq uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	j, err := l.look(ctx, name)
-	if j == nil || err != nil {
-		return err
-	}
-	if err := j.fence(name, token); err != nil {
+	j, err := l.change(ctx, name, token)
+	if err != nil {
 		return err
 	}
 	j.snapshots = slices.Delete(j.snapshots, 0, j.find(seq))
@@ -193,11 +198,8 @@ func (l *Log) Trim(ctx context.Context, name string, token, seq uint64) error {
 func (l *Log) Cut(ctx context.Context, name string, token, from uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	j, err := l.look(ctx, name)
-	if j == nil || err != nil {
-		return err
-	}
-	if err := j.fence(name, token); err != nil {
+	j, err := l.change(ctx, name, token)
+	if err != nil {
 		return err
 	}
 	from = max(from, 1)

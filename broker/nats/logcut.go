@@ -26,9 +26,6 @@ func (j *journal) trim(ctx context.Context, token, seq uint64) error {
 	var gone []shot
 	changed := false
 	_, err := j.commit(ctx, token, func(now end) (*change, error) {
-		if now.seq == 0 {
-			return nil, nil
-		}
 		var err error
 		if gone, err = j.shotsFrom(ctx, 0, seq); err != nil {
 			return nil, err
@@ -81,7 +78,7 @@ func (j *journal) cut(ctx context.Context, token, from uint64) error {
 	var gone []shot
 	_, err := j.commit(ctx, token, func(now end) (*change, error) {
 		gone = nil
-		if now.seq == 0 || from >= now.next() && token == now.token {
+		if from >= now.next() && token == now.token {
 			return nil, nil
 		}
 		if from >= now.next() {

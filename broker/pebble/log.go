@@ -125,8 +125,9 @@ func (l *Log) SaveSnapshot(ctx context.Context, name string, token, at uint64, d
 
 // Trim implements broker.Log.
 func (l *Log) Trim(ctx context.Context, name string, token, seq uint64) error {
-	return l.change(ctx, name, func(t *tx, s *logState) error {
-		if err := s.fence(t, token); err != nil {
+	return l.change(ctx, name, func(t *tx) error {
+		s, err := l.open(t, name, token)
+		if err != nil {
 			return err
 		}
 		s.dropSnapshots(t, func(at uint64) bool { return at < seq })
@@ -147,8 +148,9 @@ func (l *Log) Trim(ctx context.Context, name string, token, seq uint64) error {
 // Cut implements broker.Log.
 func (l *Log) Cut(ctx context.Context, name string, token, from uint64) error {
 	from = max(from, 1)
-	return l.change(ctx, name, func(t *tx, s *logState) error {
-		if err := s.fence(t, token); err != nil {
+	return l.change(ctx, name, func(t *tx) error {
+		s, err := l.open(t, name, token)
+		if err != nil {
 			return err
 		}
 		if from >= s.next {
@@ -167,7 +169,11 @@ func (l *Log) Cut(ctx context.Context, name string, token, from uint64) error {
 
 // Drop implements broker.Log.
 func (l *Log) Drop(ctx context.Context, name string) error {
-	return l.change(ctx, name, func(t *tx, s *logState) error {
+	return l.change(ctx, name, func(t *tx) error {
+		s, err := l.state(t, name)
+		if s == nil || err != nil {
+			return err
+		}
 		t.remove(in(spaceLog, name))
 		for _, space := range []byte{spaceEntry, spacePlace, spacePart} {
 			t.removeRange(logKey(space, s.id), logKey(space, s.id+1))
@@ -177,18 +183,14 @@ func (l *Log) Drop(ctx context.Context, name string) error {
 	})
 }
 
-// change runs fn on a log that is there.
-func (l *Log) change(ctx context.Context, name string, fn func(*tx, *logState) error) error {
+// change runs fn, which changes a log, and waits until that is durable.
+func (l *Log) change(ctx context.Context, name string, fn func(*tx) error) error {
 	if !broker.ValidSubject(name) {
 		return broker.BadName("log", name)
 	}
 	return l.db.do(ctx, 64, true, func(t *tx) error {
-		s, err := l.state(t, name)
-		if s == nil || err != nil {
-			return err
-		}
 		t.sync = true
-		return fn(t, s)
+		return fn(t)
 	})
 }
 
