@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -43,6 +44,7 @@ type idleSide struct {
 	addr  string
 	kind  idleKind
 	calm  time.Duration // how long memory must stay as it is
+	watch time.Duration // how long CPU is measured; 0: it is not
 	greet func(i int) greeter
 	// admit prepares the server for the connections; nil: nothing to do.
 	admit func(ctx context.Context) error
@@ -58,25 +60,50 @@ func runIdle(ctx context.Context, r *Run) error {
 	r.Setting("connections", conns)
 	r.Setting("heartbeat_s", idleBeat.Seconds())
 	r.Setting("memory", "VmRSS of the server, less what it had without the connections, a connection; after three forced collections (Go makes one every two idle minutes) and until it changed by less than 0.2 % in 3 s")
-	r.Note("each kind is measured once, on a fresh server; --repeat does not count here")
+	r.Note("each turn has a fresh server; CPU is measured in the first turn only")
 	if r.Target != "self" {
 		return fmt.Errorf("target: the memory of a server can be read only when it is self")
 	}
 	return onThread(func() error {
-		worst := 0.0
+		b := &idleBench{r: r, conns: conns, series: map[string][]float64{}, peer: map[string][]float64{}}
+		err := b.turns(ctx)
+		for name, v := range b.series {
+			r.Series(name, v)
+		}
+		if cpu := append(b.series["line_cpu_us_per_conn_s"], b.series["ws_cpu_us_per_conn_s"]...); len(cpu) > 0 {
+			r.Figure("cpu_us_per_conn_s", slices.Max(cpu))
+		}
+		for name, v := range b.peer {
+			r.PeerSeries("gnet", b.version, name, v)
+		}
+		return err
+	})
+}
+
+// idleBench measures the kinds in turns.
+type idleBench struct {
+	r       *Run
+	conns   int
+	series  map[string][]float64 // figures of gosper by their names
+	peer    map[string][]float64 // of the peer
+	version string               // of the peer
+}
+
+func (b *idleBench) turns(ctx context.Context) error {
+	for turn := range b.r.Repeat {
+		part := func(i int) float64 { return (float64(turn) + float64(i)/3) / float64(b.r.Repeat) }
 		for i, kind := range []idleKind{idleLine, idleWeb} {
-			cpu, err := idleGosper(ctx, r, kind, conns, float64(i)/3)
-			if err != nil || ctx.Err() != nil {
+			if err := b.gosper(ctx, b.side(turn, kind), part(i)); err != nil || ctx.Err() != nil {
 				return err
 			}
-			worst = math.Max(worst, cpu)
 		}
-		r.Figure("cpu_us_per_conn_s", worst)
-		if r.Against == "gnet" {
-			return idleGnet(ctx, r, conns)
+		if b.r.Against == "gnet" {
+			if err := b.gnet(ctx, b.side(turn, idleEcho), part(2)); err != nil || ctx.Err() != nil {
+				return err
+			}
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func calm(r *Run) time.Duration {
@@ -86,44 +113,57 @@ func calm(r *Run) time.Duration {
 	return settledFor
 }
 
-func idleGosper(ctx context.Context, r *Run, kind idleKind, conns int, part float64) (cpu float64, err error) {
-	s, err := startServer(ctx, r)
+// side begins what is measured of a kind in a turn.
+func (b *idleBench) side(turn int, kind idleKind) idleSide {
+	s := idleSide{kind: kind, calm: calm(b.r)}
+	if turn == 0 {
+		s.watch = idleWindow
+		if b.r.Quick {
+			s.watch = min(idleWindow, b.r.Duration)
+		}
+	}
+	return s
+}
+
+func (b *idleBench) gosper(ctx context.Context, side idleSide, part float64) error {
+	s, err := startServer(ctx, b.r)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer s.stop()
-	r.Figure("start_ms", float64(s.ready)/float64(time.Millisecond))
+	b.series["start_ms"] = append(b.series["start_ms"], float64(s.ready)/float64(time.Millisecond))
 	var nonces []string
-	side := idleSide{name: "line", pid: s.pid(), addr: s.line, kind: kind, calm: calm(r)}
+	side.name, side.pid, side.addr = "line", s.pid(), s.line
 	side.admit = func(ctx context.Context) (err error) {
-		nonces, err = s.nonces(ctx, conns, idleWorld)
+		nonces, err = s.nonces(ctx, b.conns, idleWorld)
 		return err
 	}
 	side.greet = func(i int) greeter { return &lineGreeting{nonce: nonces[i]} }
-	if kind == idleWeb {
+	if side.kind == idleWeb {
 		side.name, side.addr = "ws", s.web
 		side.greet = func(i int) greeter { return &webGreeting{host: s.web, sub: subEnvelopes, nonce: nonces[i]} }
 	}
 	// Reading the heap profile with gc=1 runs a collection first.
 	side.live = func(context.Context) (float64, error) { return s.metric("go_memstats_heap_alloc_bytes") }
 	side.rest = func(ctx context.Context) { _, _ = s.get(ctx, "/debug/pprof/heap?gc=1") }
-	figures, err := side.measure(ctx, r, conns, part)
+	figures, err := side.measure(ctx, b.r, b.conns, part)
 	for name, v := range figures {
-		r.Figure(side.name+name, v)
+		b.series[side.name+"_"+name] = append(b.series[side.name+"_"+name], v)
 	}
-	return figures["_cpu_us_per_conn_s"], err
+	return err
 }
 
-func idleGnet(ctx context.Context, r *Run, conns int) error {
-	c, addr, version, err := startPeer(ctx, r.Options, "gnet")
+func (b *idleBench) gnet(ctx context.Context, side idleSide, part float64) error {
+	c, addr, version, err := startPeer(ctx, b.r.Options, "gnet")
 	if err != nil {
 		return err
 	}
 	defer c.stop()
-	side := idleSide{name: "gnet", pid: c.pid, addr: addr, kind: idleEcho, calm: calm(r), greet: func(int) greeter { return noGreeting{} }}
-	figures, err := side.measure(ctx, r, conns, 2.0/3)
+	b.version = version
+	side.name, side.pid, side.addr, side.greet = "gnet", c.pid, addr, func(int) greeter { return noGreeting{} }
+	figures, err := side.measure(ctx, b.r, b.conns, part)
 	for name, v := range figures {
-		r.PeerSeries("gnet", version, name[1:], []float64{v})
+		b.peer[name] = append(b.peer[name], v)
 	}
 	return err
 }
@@ -143,25 +183,27 @@ func (s *idleSide) measure(ctx context.Context, r *Run, conns int, part float64)
 	defer p.close()
 	start := time.Now()
 	links, err := open(ctx, p, plan{addr: s.addr, n: conns, greet: s.greet, opened: func(n int) {
-		r.Step(part+float64(n)/float64(conns)/9, "%s: connecting %d of %d", s.name, n, conns)
+		r.Step(part, "%s: connecting %d of %d", s.name, n, conns)
 	}})
 	if err != nil {
 		return figures, fmt.Errorf("%s: %w", s.name, err)
 	}
 	defer closeAll(links)
-	figures["_connects_per_s"] = float64(conns) / time.Since(start).Seconds()
+	figures["connects_per_s"] = float64(conns) / time.Since(start).Seconds()
 	load := newIdleLoad(p, links, s.kind)
-	r.Step(part+1.0/9, "%s: waiting until memory has settled", s.name)
+	r.Step(part, "%s: waiting until memory has settled", s.name)
 	after, err := s.settle(ctx, load.serve)
 	if err != nil {
 		return figures, err
 	}
-	figures["_bytes"] = (after - before) / float64(conns)
-	cpu, err := s.window(ctx, r, load, part)
-	if err != nil || ctx.Err() != nil {
-		return figures, err
+	figures["bytes"] = (after - before) / float64(conns)
+	if s.watch > 0 {
+		cpu, err := s.window(ctx, r, load, part)
+		if err != nil || ctx.Err() != nil {
+			return figures, err
+		}
+		figures["cpu_us_per_conn_s"] = cpu
 	}
-	figures["_cpu_us_per_conn_s"] = cpu
 	err = load.roundTrip()
 	r.balanceOf(load.total)
 	return figures, err
@@ -202,17 +244,13 @@ func (s *idleSide) collect(ctx context.Context) {
 
 // window measures the CPU of the server while only heartbeats pass, in µs a connection and second.
 func (s *idleSide) window(ctx context.Context, r *Run, load *idleLoad, part float64) (float64, error) {
-	d := idleWindow
-	if r.Quick {
-		d = min(d, r.Duration)
-	}
 	cpu, err := cpuTime(s.pid)
 	if err != nil {
 		return 0, err
 	}
 	start := time.Now()
-	for time.Since(start) < d && ctx.Err() == nil {
-		r.Step(part+(1+time.Since(start).Seconds()/d.Seconds())/9, "%s: resting", s.name)
+	for time.Since(start) < s.watch && ctx.Err() == nil {
+		r.Step(part, "%s: resting, %.0f s of %.0f", s.name, time.Since(start).Seconds(), s.watch.Seconds())
 		if err := load.serve(250 * time.Millisecond); err != nil {
 			return 0, err
 		}
