@@ -1,5 +1,6 @@
 // Package broker holds the seams behind which gosper keeps its state: the Bus (fan-out with history), the Registry
-// (short-lived keys: nonces, presence, leases, counters) and the Store (records that last).
+// (short-lived keys: nonces, leases, counters), the Store (records that last), the Log (entries in order), and Queue and
+// Schedule (jobs and timers).
 //
 // Every interface has an embedded engine (broker/memory, broker/pebble) and may have distributed ones. What an
 // engine must do is written here and checked by one conformance suite a seam (broker/brokertest), which every engine

@@ -30,7 +30,7 @@
 //	000000GRID  S  game/grid generation WxH hash RLE   the whole grid
 //	00000DELTA  S  game/grid generation hash RLE       the cells that flipped
 //
-// The flow: the client sends 00REGISTER with a nonce (single use, from the function /chat/token), the server answers
+// The flow: the client sends 00REGISTER with a nonce (single use, from the function /chat/token or a trusted service), the server answers
 // 00000000OK, and from then on chat, calls and pushes go both ways. Answers to calls come in the order of the calls;
 // pushes come in between. Any breach (a frame that is unknown, badly padded, too long or not UTF-8, a first frame that is
 // not 00REGISTER, a bad nonce) ends the connection at once and without a word. A registered client that is closed by policy
@@ -48,6 +48,10 @@
 // digits), so the first ":" ends it; the text behind it is as it was said. A text that holds CR or LF (websocket clients can
 // say it) comes as 000000PUSH instead, where JSON keeps it whole. A frame may also travel as one websocket text message
 // without its CR LF (subprotocol gosper.line.v1).
+//
+// The mode of a WATCH is cells (every generation; the default), edits (edits and hashes, the client computes) or view x,y,w,h
+// (what lies in a rectangle). A "!" in front of the RLE of an EDIT kills the cells that it names. The answer to an edit that was
+// refused has seq 0 and, behind the generation, the reason. A hash is 16 small hex digits; RLE stands on one line (see GridLine).
 //
 // # Envelopes
 //
@@ -70,7 +74,7 @@
 // now and whether anything is missing ("recovered").
 //
 // On the bus, between nodes and services, a push is {"route":…,"content":{…}} on one line. Its subject is
-// chat.<world>.public, chat.<world>.family.<family>, user.<account> or presence.<world>. Bytes on the bus that are not such
+// chat.<world>.public, chat.<world>.family.<family>, user.<account>, game.<game> or presence.<world>. Bytes on the bus that are not such
 // an object never reach a client.
 //
 // # Websocket

@@ -1,6 +1,5 @@
-// Package brokertest holds the conformance suites of the seams in package broker: RunBus, RunRegistry, RunStore, RunLog, RunQueue and RunSchedule.
-// Every
-// engine, embedded or distributed, passes the same ones.
+// Package brokertest holds the conformance suites of the seams in package broker: RunBus, RunRegistry, RunStore, RunLog,
+// RunQueue and RunSchedule. Every engine, embedded or distributed, passes the same ones.
 //
 // A suite asks its constructor for a fresh engine per case; the constructor closes it by t.Cleanup. Nothing is expected
 // to have an effect at once where an engine behind a network could not give it: the suites wait for conditions, with a

@@ -57,9 +57,6 @@
 // A reserved job keeps its index key: after a crash it is ready (or delayed, or buried) again. The end of a lease and of a
 // delay need no fsync, since they happen again; nor does any reservation.
 //
-// The spaces C c M s K are kept for chains, mail and cron, which will live in the same database so that one batch can
-// cover them too.
-//
 // Beside Pebble's files lies COMMITTED. It names a commit that was durable when it was written (at every flush and at a
 // clean end). A database that comes back with fewer commits has lost some, for example by a flipped bit in a file that
 // ends where its damage begins: Open refuses it.

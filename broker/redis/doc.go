@@ -1,5 +1,5 @@
 // Package redis is the Bus and the Registry of many nodes: both live in one Redis server, cluster or sentinel set, and
-// every node sees the same. Everything in it may be lost: chat that is under way, nonces, presence, leases, counters.
+// every node sees the same. Everything in it may be lost: chat that is under way, nonces, leases, counters.
 // What must last is in another engine.
 //
 // # Address
