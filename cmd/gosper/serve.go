@@ -16,7 +16,7 @@ import (
 func serveCommand() command {
 	return command{
 		name:    "serve",
-		summary: "run a node: every role, embedded engines, data in one folder",
+		summary: "run a node: by default every role, embedded engines, data in one folder",
 		example: "gosper serve\ngosper serve --data /var/lib/gosper --http-addr :80 --config gosper.yaml\nGOSPER_LINE_ADDR=:9100 gosper serve",
 		run:     runServe,
 	}

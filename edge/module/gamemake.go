@@ -160,7 +160,7 @@ type gameUserOut struct {
 	You  userOut `json:"you"`
 }
 
-// defineCreate makes the function that makes games, here or where there is most room.
+// defineCreate makes the function that makes games, here or at the node with the fewest.
 func defineCreate(f Function) Function {
 	f.In, f.Out = reflect.TypeFor[gameCreateIn](), reflect.TypeFor[gameUserOut]()
 	f.run = func(t *Tools, c *Call) (any, error) {

@@ -234,7 +234,7 @@ func validNode(name string) bool {
 
 // bindStore describes the options of what lasts.
 func (o *Options) bindStore(b *binder) {
-	b.text(&o.Store, "store", "where nodes keep what lasts together: accounts, families, mail, games, jobs, timers. nats://[user@]host:port,host:port…?replicas=3, tls://… (servers with JetStream, 2.12 or newer); needs a bus. Empty: each node has its own, in its data folder")
+	b.text(&o.Store, "store", "where nodes keep what lasts together: accounts, families, mail, games, jobs, timers. nats://[user@]host:port,host:port…?replicas=3, tls://… (servers with JetStream, 2.12 or newer); needs bus and mail-dir. Empty: each node has its own, in its data folder")
 	b.secret(&o.StorePassword, "store-password", "password of the store, when its address has none")
 	b.text(&o.Node, "node", "name of this node, which no other one has: 1 to 48 of A-Z a-z 0-9 _ -; empty: the machine's name and a random part, kept in the data folder")
 }
