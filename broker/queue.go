@@ -211,8 +211,9 @@ type Timer struct {
 	Put   PutOptions // Delay is not used
 }
 
-// Schedule holds durable timers. Timers due at the same millisecond fire in the order they were set. When a timer is due it becomes a job of its tube exactly once: its row goes and the
-// job comes in one commit. All methods block until the change is durable; they are never called on a loop.
+// Schedule holds durable timers. Timers due at the same millisecond fire in the order they were set. When a timer is due it
+// becomes a job of its tube exactly once: its row goes and the job comes in one commit. All methods block until the change
+// is durable; they are never called on a loop.
 type Schedule interface {
 	Set(ctx context.Context, t Timer) error             // creates or replaces the timer of that key
 	Cancel(ctx context.Context, key string) error       // ErrNotFound

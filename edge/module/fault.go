@@ -13,7 +13,7 @@ import (
 // answered as "unknown error", so that no detail of the inside leaves the node.
 type Fault struct {
 	Status  protocol.Status // to a caller by route (websocket, line CALL, HTTP)
-	Gate    protocol.Status // to a caller by gate name; 0 means GateRefused
+	Gate    protocol.Status // to a caller by gate name; 0 means gateRefused
 	Message string
 	Data    any // becomes content.data; nil is null. Never put what a client sent in secret here
 }

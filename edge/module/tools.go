@@ -130,7 +130,7 @@ type Config struct {
 	Secret    []byte          // at least MinSecret bytes; tokens, clientCodes and e-mail codes are signed with keys made from it
 	// OperatorToken makes whoever brings it an operator; "": nobody is one at the doors of clients.
 	OperatorToken string
-	// Together says that other nodes share Bus and Registry.
+	// Together says that other nodes share Bus.
 	Together bool
 	Log      *slog.Logger
 	Now      func() time.Time // nil means time.Now

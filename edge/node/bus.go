@@ -24,8 +24,8 @@ func onNATS(url string) bool {
 	return strings.HasPrefix(url, "nats://") || strings.HasPrefix(url, "tls://")
 }
 
-// openBus chooses what carries talk and pushes, and where presence and short-lived keys are: the node's own store, or the
-// servers that several nodes share. What lasts is in the store either way.
+// openBus chooses what carries talk and pushes, and where short-lived keys are: the node's own store, or the servers that
+// several nodes share. Presence subjects stay on the node. What lasts is openState's.
 func (n *Node) openBus(ctx context.Context) error {
 	n.bus, n.registry = n.db.Bus(), n.db.Registry()
 	begin := time.Now()

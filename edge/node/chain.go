@@ -68,7 +68,7 @@ func (o *Options) bindChains(b *binder) {
 	b.number(&c.Answer, "chain-answer", "bytes of the answer of a service")
 }
 
-// openChains reads the chains that a former run left. They move after startChains.
+// openChains reads the chains that a former run left. They move after their Start.
 func (n *Node) openChains(ctx context.Context) error {
 	o := &n.options.Chains
 	secrets, err := loadSecrets(o.Secrets)

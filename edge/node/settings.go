@@ -110,7 +110,7 @@ func (o *Options) bind() *binder {
 
 func (o *Options) bindPlaces(b *binder) {
 	b.group = "Node"
-	b.text(&o.Data, "data", "folder of everything that lasts")
+	b.text(&o.Data, "data", "folder of everything that lasts; with store, of what stays this node's own")
 	b.number(&o.Loops, "loops", "event loops; 0 is one a CPU")
 	b.time(&o.DrainTimeout, "drain-timeout", "longest time a drain may take")
 	b.long(&o.FreeDisk, "free-disk", "bytes that must stay free on the disk; below it writes are refused")
