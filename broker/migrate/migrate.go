@@ -149,7 +149,7 @@ type kindMover struct {
 func (m *mover) movers() []kindMover {
 	keys, mail := "", ""
 	if m.to.Keys == nil {
-		keys = "without --registry they stay: nonces, codes and questions to friends must be made again"
+		keys = "without --registry they stay: nonces, codes, and invitations to families must be made again"
 	}
 	if m.to.Mail == "" {
 		mail = "the files stay where they are: give all nodes that folder as --mail-dir"

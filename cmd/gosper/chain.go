@@ -119,6 +119,9 @@ const watchWait = time.Second
 func (c *chainTool) watch(ctx context.Context, hash string) error {
 	for last := ""; ; {
 		s, err := c.get(ctx, hash, watchWait)
+		if errors.Is(err, errInterrupted) {
+			return fmt.Errorf("%w; the chain goes on", err)
+		}
 		if err != nil {
 			return err
 		}

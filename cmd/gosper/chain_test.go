@@ -72,6 +72,22 @@ func (n *chainNode) tool(want int, args ...string) string {
 	return text + errs
 }
 
+// leave interrupts a watch of a chain that goes on.
+func (n *chainNode) leave(hash string) {
+	n.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	out, errs, exit := newWatched(), newWatched(), make(chan int, 1)
+	go func() {
+		exit <- run(ctx, []string{"chain", "watch", hash, "--internal-addr", n.internal}, stdio{strings.NewReader(""), out, errs})
+	}()
+	out.await(n.t, "("+hash+")")
+	cancel()
+	if code, text := <-exit, errs.text.String(); code != exitError || text != "gosper chain: interrupted; the chain goes on\n" {
+		n.t.Errorf("interrupted watch: exit %d, %q", code, text)
+	}
+}
+
 // Goal: an operator submits work, follows it to its end and ends it. Method: a node and a service in this process, every word
 // of gosper chain.
 func TestChainTools(t *testing.T) {
@@ -121,6 +137,7 @@ func TestChainTools(t *testing.T) {
 	}
 	hash, _, _ = strings.Cut(n.tool(exitOK, "submit", "--seal", n.write("work.json", items("/hold", "/b"))), " ")
 	<-inside
+	n.leave(hash)
 	if text = n.tool(exitOK, "cancel", hash); !strings.Contains(text, "aborted  (cancelled)") {
 		t.Error(text)
 	}

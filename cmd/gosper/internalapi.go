@@ -61,11 +61,14 @@ func (a *internalAPI) get(ctx context.Context, path string, out any) error {
 	return a.exchange(ctx, http.MethodGet, path, "", nil, out)
 }
 
-// exchange sends one request and decodes the answer. No connection is an errNoNode.
+// errInterrupted is returned when the user ends a command that waits for an answer.
+var errInterrupted = errors.New("interrupted")
+
+// exchange sends one request and decodes the answer. No connection is an errNoNode, the end of ctx errInterrupted.
 func (a *internalAPI) exchange(ctx context.Context, method, path, kind string, body []byte, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	within, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+friendly(*a.addr)+path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(within, method, "http://"+friendly(*a.addr)+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -76,11 +79,17 @@ func (a *internalAPI) exchange(ctx context.Context, method, path, kind string, b
 		request.Header.Set("Authorization", "Bearer "+a.token)
 	}
 	response, err := http.DefaultClient.Do(request)
+	if err != nil && ctx.Err() != nil {
+		return errInterrupted
+	}
 	if err != nil {
 		return fmt.Errorf("%w at %s (%w); start one with gosper serve, or name its port with --internal-addr", errNoNode, *a.addr, err)
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, apiAnswer))
+	if err != nil && ctx.Err() != nil {
+		return errInterrupted
+	}
 	if err != nil {
 		return err
 	}

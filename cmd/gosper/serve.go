@@ -110,6 +110,8 @@ func banner(w io.Writer, n *node.Node, o *node.Options, took time.Duration) {
 		{"https", "page, TLS", "https://", "/"},
 		{"line", "lines", "", "  (try: gosper chat)"},
 		{"tls-line", "lines, TLS", "", ""},
+		{"gate", "gate", "", ""},
+		{"tls-gate", "gate, TLS", "", ""},
 		{"beanstalk", "beanstalkd", "", ""},
 		{"internal", "internal", "http://", "/metrics"},
 	} {
