@@ -38,14 +38,15 @@ type Config struct {
 	Log        *slog.Logger // nil means none
 }
 
-const maxLoops = 64 // one bit each in subject.loops
+// MaxLoops is how many event loops an engine may have.
+const MaxLoops = 64 // one bit each in subject.loops
 
 func (c *Config) complete() error {
 	if c.Loops == 0 {
-		c.Loops = min(runtime.GOMAXPROCS(0), maxLoops)
+		c.Loops = min(runtime.GOMAXPROCS(0), MaxLoops)
 	}
-	if c.Loops < 1 || c.Loops > maxLoops {
-		return fmt.Errorf("loops: %d is outside 1 to %d", c.Loops, maxLoops)
+	if c.Loops < 1 || c.Loops > MaxLoops {
+		return fmt.Errorf("loops: %d is outside 1 to %d", c.Loops, MaxLoops)
 	}
 	if c.Bus == nil || c.Dispatcher == nil {
 		return errors.New("bus and dispatcher are required")

@@ -47,6 +47,7 @@ func runServe(ctx context.Context, args []string, io stdio) int {
 		printOptions(io.out, &o, "yaml")
 		return exitOK
 	}
+	spareProcessor(&o)
 	log := newLog(io.err, &o)
 	n, err := node.Start(ctx, o, log)
 	if errors.Is(err, syscall.EADDRINUSE) {

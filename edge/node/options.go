@@ -258,7 +258,7 @@ func (o *Options) checkRest() error {
 	switch {
 	case o.Data == "" || strings.ContainsRune(o.Data, 0):
 		return errors.New("data: needs a folder")
-	case o.Loops < 0 || o.Loops > 64:
+	case o.Loops < 0 || o.Loops > edge.MaxLoops:
 		return errors.New("loops: must be 0 to 64")
 	case o.DrainTimeout <= 0:
 		return errors.New("drain-timeout: must be positive")
