@@ -65,8 +65,9 @@ func beanstalkd(t *testing.T, q broker.Queue) (say func(text string, answers int
 func TestQueueAtWork(t *testing.T) {
 	t.Parallel()
 	url := start(t, t.TempDir(), -1).ClientURL()
-	first, second := stateAt(t, url), stateAt(t, url)
-	leads(t, first.queue)
+	first := stateAt(t, url)
+	leads(t, first.queue) // before there is another node, which may as well
+	second := stateAt(t, url)
 	say := beanstalkd(t, second.Queue())
 
 	var worked atomic.Int64
