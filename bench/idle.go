@@ -70,7 +70,7 @@ func runIdle(ctx context.Context, r *Run) error {
 		for name, v := range b.series {
 			r.Series(name, v)
 		}
-		if cpu := append(b.series["line_cpu_us_per_conn_s"], b.series["ws_cpu_us_per_conn_s"]...); len(cpu) > 0 {
+		if cpu := slices.Concat(b.series["line_cpu_us_per_conn_s"], b.series["ws_cpu_us_per_conn_s"]); len(cpu) > 0 {
 			r.Figure("cpu_us_per_conn_s", slices.Max(cpu))
 		}
 		for name, v := range b.peer {

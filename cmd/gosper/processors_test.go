@@ -8,7 +8,7 @@ import (
 	"gosper/edge/node"
 )
 
-// Goal: event loops never have all processors of the runtime, unless an operator says so. Method: options, and what the
+// Goal: where there are as many event loops as processors or more, the runtime has one more, unless an operator says so. Method: options, and what the
 // runtime has afterwards.
 func TestSpareProcessor(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))

@@ -259,7 +259,7 @@ func (o *Options) checkRest() error {
 	case o.Data == "" || strings.ContainsRune(o.Data, 0):
 		return errors.New("data: needs a folder")
 	case o.Loops < 0 || o.Loops > edge.MaxLoops:
-		return errors.New("loops: must be 0 to 64")
+		return fmt.Errorf("loops: must be 0 to %d", edge.MaxLoops)
 	case o.DrainTimeout <= 0:
 		return errors.New("drain-timeout: must be positive")
 	case o.JobReserves < 0 || o.JobReserves > math.MaxUint32 || o.JobTimeouts < 0 || o.JobTimeouts > math.MaxUint32:

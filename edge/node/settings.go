@@ -111,7 +111,7 @@ func (o *Options) bind() *binder {
 func (o *Options) bindPlaces(b *binder) {
 	b.group = "Node"
 	b.text(&o.Data, "data", "folder of everything that lasts; with store, of what stays this node's own")
-	b.number(&o.Loops, "loops", "event loops; 0 is one a CPU. Go runs one goroutine more at once than there are loops, unless the environment has GOMAXPROCS")
+	b.number(&o.Loops, "loops", "event loops; 0 is one a CPU. When they could take all processors of the Go runtime it gets one more, unless the environment has GOMAXPROCS")
 	b.time(&o.DrainTimeout, "drain-timeout", "longest time a drain may take")
 	b.long(&o.FreeDisk, "free-disk", "bytes that must stay free on the disk; below it writes are refused")
 	b.time(&o.CommitTimeout, "commit-timeout", "a write that the disk does not confirm in this time fails")
