@@ -216,7 +216,15 @@ func (o *Office) Get(ctx context.Context, box Box, key string) (m Mail, err erro
 				return broker.ErrNotFound
 			}
 			m, err = o.spooled(ctx, box, key)
-			return err
+			if !o.options.Shared || !errors.Is(err, broker.ErrNotFound) {
+				return err
+			}
+			if err := o.look(ctx, d); err != nil { // again: another node may have made it a file between
+				return err
+			}
+			if i = d.find(key); i < 0 {
+				return broker.ErrNotFound
+			}
 		}
 		mails, err := o.read(ctx, d, d.files[i:i+1])
 		if err == nil && len(mails) == 0 {

@@ -121,10 +121,10 @@ func (o *Office) drain(d *desk) {
 func (o *Office) file(ctx context.Context, d *desk) (f filing, err error) {
 	f.desk = d
 	records, err := o.spool(ctx, d)
-	if err != nil || len(records) == 0 {
-		return f, err
+	if err == nil && (len(records) > 0 || o.options.Shared) { // after the spool: what another node has just taken out of it is a file
+		err = o.look(ctx, d)
 	}
-	if err := o.look(ctx, d); err != nil {
+	if err != nil || len(records) == 0 {
 		return f, err
 	}
 	dir, err := maildir.Make(o.root, d.path)

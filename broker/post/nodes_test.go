@@ -1,13 +1,17 @@
 package post
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"gosper/broker"
 	"gosper/broker/memory"
 )
 
@@ -45,6 +49,75 @@ func TestNodesShareBoxes(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the leader makes no file of what a dead node has left")
 		}
+	}
+}
+
+// listened is a store that calls a function before Ann's part of the spool is read.
+type listened struct {
+	broker.Store
+	before func()
+}
+
+func (l listened) List(ctx context.Context, prefix, after string, limit int) ([]broker.Record, error) {
+	if strings.HasPrefix(prefix, ann.spool()) {
+		l.before()
+	}
+	return l.Store.List(ctx, prefix, after, limit)
+}
+
+func (l listened) Get(ctx context.Context, key string) (broker.Record, error) {
+	if strings.HasPrefix(key, ann.spool()) {
+		l.before()
+	}
+	return l.Store.Get(ctx, key)
+}
+
+// Goal: a reader does not miss a mail that another node makes a file between its look at the files and its look at the spool. Method: a
+// node that makes files only while the reader looks at the spool.
+func TestFiledWhileRead(t *testing.T) {
+	for name, read := range map[string]func(o *Office, key string) ([]Mail, error){
+		"all": func(o *Office, _ string) ([]Mail, error) { return o.All(t.Context(), ann) },
+		"new": func(o *Office, _ string) ([]Mail, error) { return o.New(t.Context(), ann) },
+		"get": func(o *Office, key string) ([]Mail, error) {
+			m, err := o.Get(t.Context(), ann, key)
+			return []Mail{m}, err
+		},
+		"mark": func(o *Office, key string) ([]Mail, error) {
+			return []Mail{{Key: key}}, o.MarkRead(t.Context(), ann, key)
+		},
+		"delete": func(o *Office, key string) ([]Mail, error) {
+			return []Mail{{Key: key}}, o.Delete(t.Context(), ann, key)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root, store := t.TempDir(), memory.NewStore()
+			t.Cleanup(func() { _ = store.Close() })
+			mayFile := make(chan struct{})
+			release := sync.OnceFunc(func() { close(mayFile) })
+			writer := open(t, Options{Root: root, Store: store, Host: "a", Shared: true, step: func(string) error {
+				<-mayFile
+				return nil
+			}})
+			t.Cleanup(release)
+			var armed atomic.Bool
+			reader := open(t, Options{Root: root, Host: "b", Shared: true, Store: listened{store, func() {
+				if !armed.Swap(false) {
+					return
+				}
+				release()
+				for records := []broker.Record{{}}; len(records) > 0; {
+					records, _ = store.List(context.Background(), spoolPrefix, "", 1)
+				}
+			}}})
+			if got := keysOf(reader.All(t.Context(), ann)); len(got) != 0 {
+				t.Fatal("an empty box:", got)
+			}
+			key := send(t, writer, ann, Mail{Body: "one"})
+			armed.Store(true)
+			if got := keysOf(read(reader, key)); !slices.Equal(got, []string{key}) {
+				t.Error("read:", got)
+			}
+		})
 	}
 }
 
