@@ -143,12 +143,13 @@ func (b *Bus) drop(l *lane, t *fanout.Topic) {
 }
 
 // tidy visits one lane in turn for idle topics, and more of them as long as the histories exceed their bound. It only
-// takes locks that are free, so it never waits.
+// takes locks that are free, so it never waits. What was published now may be all that its lane has: in the first round it
+// is spared.
 func (b *Bus) tidy(now time.Time) {
-	for range 2 * lanes {
+	for n := range 2 * lanes {
 		l := &b.lanes[b.hand.Add(1)%lanes]
 		if l.TryLock() {
-			if t := l.topics.Oldest(); t != nil && b.bytes.Load() > b.opts.MaxBytes {
+			if t := l.topics.Oldest(); t != nil && b.bytes.Load() > b.opts.MaxBytes && (t.Used.Before(now) || n >= lanes) {
 				b.drop(l, t)
 			} else {
 				b.dropIdle(l, now)

@@ -65,9 +65,9 @@ func TestBytesBound(t *testing.T) {
 		if got := b.bytes.Load(); got > bound {
 			t.Fatalf("%d bytes after %d subjects", got, i)
 		}
-	}
-	if r := top(t, b, "s1999", broker.Position{}); len(r.Messages) != 1 {
-		t.Error("the newest subject lost its history")
+		if r := top(t, b, fmt.Sprint("s", i), broker.Position{}); len(r.Messages) != 1 {
+			t.Fatalf("the newest of %d subjects lost its history", i+1)
+		}
 	}
 	for range 1000 {
 		b.Publish("flood", data, broker.Keep{Messages: 1 << 20}, nil)
