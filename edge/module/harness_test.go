@@ -111,6 +111,7 @@ type peer struct {
 	mu      sync.Mutex
 	who     Identity
 	subs    map[string]broker.Subscription
+	past    map[string]broker.Position // up to where got has the history of a subject
 	watches map[watchName]game.Stream
 	got     []string // pushes, as "subject data"
 	closed  protocol.CloseCode
@@ -126,7 +127,7 @@ type watchName struct {
 // connect opens a connection with a client code.
 func (r *rig) connect() *peer {
 	r.ids++
-	return &peer{rig: r, id: r.ids, code: r.table.tools.codes.newClient(), subs: map[string]broker.Subscription{},
+	return &peer{rig: r, id: r.ids, code: r.table.tools.codes.newClient(), subs: map[string]broker.Subscription{}, past: map[string]broker.Position{},
 		watches: map[watchName]game.Stream{}, wake: make(chan struct{}, 1)}
 }
 
@@ -150,23 +151,33 @@ func (p *peer) SetIdentity(who Identity) {
 	}
 }
 
+// Subscribe follows first and reads the past then, so that nothing lies between the two.
 func (p *peer) Subscribe(ctx context.Context, subject string, since broker.Position) (broker.Position, bool, error) {
-	recovery, err := p.rig.bus.History(ctx, subject, since, 1000)
-	if err != nil {
-		return broker.Position{}, false, err
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.subs[subject] != nil {
-		return recovery.Top, recovery.Recovered, nil
+	fresh := p.subs[subject] == nil
+	if fresh {
+		sub, err := p.rig.bus.Subscribe(subject, broker.Handler{Message: p.receive})
+		if err != nil {
+			return broker.Position{}, false, err
+		}
+		p.subs[subject] = sub
 	}
-	if since != (broker.Position{}) && recovery.Recovered {
+	recovery, err := p.rig.bus.History(ctx, subject, since, 1000)
+	if err != nil {
+		if fresh {
+			p.subs[subject].Unsubscribe()
+			delete(p.subs, subject)
+		}
+		return broker.Position{}, false, err
+	}
+	if fresh && since != (broker.Position{}) && recovery.Recovered {
 		for _, m := range recovery.Messages {
 			p.got = append(p.got, m.Subject+" "+string(m.Data))
 		}
+		p.past[subject] = recovery.Top
 	}
-	p.subs[subject], err = p.rig.bus.Subscribe(subject, broker.Handler{Message: p.receive})
-	return recovery.Top, recovery.Recovered, err
+	return recovery.Top, recovery.Recovered, nil
 }
 
 // Watch and Unwatch note the streams of the peer, which have to be streams of a game.
@@ -196,7 +207,9 @@ func (p *peer) Unwatch(id game.ID, index int) {
 
 func (p *peer) receive(m *broker.Message) {
 	p.mu.Lock()
-	p.got = append(p.got, m.Subject+" "+string(m.Data))
+	if past := p.past[m.Subject]; m.Position.Offset == 0 || m.Position.Epoch != past.Epoch || m.Position.Offset > past.Offset {
+		p.got = append(p.got, m.Subject+" "+string(m.Data))
+	}
 	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
