@@ -32,6 +32,14 @@ type commit struct {
 	answered   int
 }
 
+// tell gives every request its own result.
+func (c *commit) tell(results []result) {
+	for i, r := range c.requests { // answered counts, so that a panic later on answers nobody twice
+		c.answered = i + 1
+		r.done(results[i])
+	}
+}
+
 // answer gives every request that has none yet the same answer.
 func (c *commit) answer(r result) {
 	for ; c.answered < len(c.requests); c.answered++ {
@@ -280,27 +288,28 @@ func (g *Game) applyCommit(c *commit) {
 	if other {
 		g.publish()
 	}
-	for i, r := range c.requests { // answered counts, so that a panic below answers nobody twice
-		c.answered = i + 1
-		r.done(results[i])
+	if !m.ended {
+		c.tell(results)
 	}
 	for i := range m.grids {
 		if touched[i] {
 			g.afterEdits(i)
 		}
 	}
-	g.applying = nil
 	g.mu.Lock()
 	g.backlog = max(g.backlog-cost, 0)
 	g.mu.Unlock()
 	if other {
 		g.changed(&before)
 	}
-	if m.ended {
+	if m.ended { // who ended it finds it no more
 		g.host.end(g)
-		return
+		c.tell(results)
 	}
-	g.snapshotIfDue(0)
+	g.applying = nil
+	if !m.ended {
+		g.snapshotIfDue(0)
+	}
 }
 
 func countEdits(e *event, r *result) {

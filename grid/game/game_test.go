@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gosper/broker"
@@ -57,6 +58,36 @@ func TestGameLife(t *testing.T) {
 	if n := len(w.h.List(0, 10)); n != 0 {
 		t.Fatalf("%d games came back", n)
 	}
+}
+
+// holdingSink holds up a worker that tells of users.
+type holdingSink struct{ resume chan struct{} }
+
+func (s holdingSink) Frame(*Frame) {}
+
+func (s holdingSink) Notice(n *Notice) {
+	if n.Kind == NoticeUsers {
+		<-s.resume
+	}
+}
+
+// Goal: whoever ended a game, or left it last, does not find it any more. Method: a worker that stands still between the event and
+// its end.
+func TestEndedGameIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := holdingSink{make(chan struct{})}
+		w := newWorld(t, func(w *world) { w.sink = sink })
+		g := w.create(CreateRequest{})
+		left := make(chan error, 1)
+		go func() { left <- g.Leave(ctx, "anna") }()
+		synctest.Wait()
+		if len(left) > 0 {
+			t.Error("it was answered before the game had gone")
+		}
+		close(sink.resume)
+		mustDo(t, <-left)
+		wantErr(t, errOf(w.h.Game(g.ID())), ErrNoGame)
+	})
 }
 
 // Goal: a persistent game stays without users, and whoever comes next owns it. Method: leave, restart, join.
