@@ -99,6 +99,7 @@ func killLimits() Limits {
 	l := DefaultLimits()
 	l.EditsUser, l.EditsGame, l.HistoryBytes, l.HistorySnapshots = 1<<20, 1<<20, 1<<29, 4096
 	l.SnapshotGeneration, l.SnapshotBytes = 64, 16<<10
+	l.CommitWait = time.Minute // how long the disk takes is not its subject
 	return l
 }
 
