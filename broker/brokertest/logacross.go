@@ -91,7 +91,7 @@ func logTakeOver(t *testing.T, a, b broker.Log, name string) {
 			}
 			text := fmt.Sprint("old ", i)
 			a.Append(name, old, [][]byte{[]byte(text)}, func(first uint64, err error) {
-				<-window
+				defer func() { <-window }()
 				mu.Lock()
 				defer mu.Unlock()
 				switch {

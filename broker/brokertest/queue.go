@@ -304,18 +304,21 @@ func queueDelay(t *testing.T, q broker.Queue, tube string) {
 	inTime(t, 300*time.Millisecond, func(delay time.Duration) error {
 		start := time.Now()
 		ids := []uint64{v.Put(tube, "second", 0, 2*delay), v.Put(tube, "first", 9, delay)}
-		tooEarly, err := v.Reserve(1, tube)
-		if !errors.Is(err, broker.ErrNotFound) {
+		again := func(j broker.Job, err error) error {
 			q.EndOwner(1)
 			for _, id := range ids {
 				eventually(t, "the job can be deleted", func() bool { return v.Delete(id, 0) == nil })
 			}
-			return fmt.Errorf("reserved %+v, %w", tooEarly, err)
+			return fmt.Errorf("reserved %+v, %w", j, err)
+		}
+		if tooEarly, err := v.Reserve(1, tube); !errors.Is(err, broker.ErrNotFound) {
+			return again(tooEarly, err)
 		}
 		for i, want := range []string{"first", "second"} {
 			j, err := v.ReserveWait(1, patience, tube)
-			if err != nil || string(j.Body) != want {
-				t.Fatal(string(j.Body), err)
+			must(t, err)
+			if string(j.Body) != want { // both were due before anybody waited: the second is more urgent
+				return again(j, err)
 			}
 			if early := time.Duration(i+1)*delay - time.Since(start); early > 0 {
 				t.Errorf("%s came %s early", want, early)
@@ -355,7 +358,7 @@ func queueDeadlineSoon(t *testing.T, q broker.Queue, tube string) {
 	for { // again when the machine took longer than the second before the end
 		j, err = v.ReserveWait(1, patience, tube)
 		must(t, err)
-		_, waited := v.ReserveWait(1, -1, tube+"other")
+		_, waited := v.ReserveWait(1, patience, tube+"other") // not for ever: the job may be lost by now
 		_, asked := v.Reserve(1, tube+"other")
 		if time.Now().After(j.Due) {
 			continue

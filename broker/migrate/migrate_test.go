@@ -124,7 +124,7 @@ func appended(t *testing.T, l broker.Log, name string, data ...[]byte) {
 func fillJobs(t *testing.T, q broker.Queue) {
 	t.Helper()
 	together(t, 300, func(i int) error {
-		o := broker.PutOptions{Priority: uint32(i % 5), TTR: time.Duration(i) * time.Second}
+		o := broker.PutOptions{Priority: uint32(i % 5), TTR: time.Minute + time.Duration(i)*time.Second}
 		switch i % 3 {
 		case 1:
 			o.Delay = time.Duration(i) * time.Hour
