@@ -3,6 +3,7 @@ package nats
 import (
 	"strings"
 	"sync"
+	"time"
 
 	"gosper/broker"
 )
@@ -60,7 +61,7 @@ func (b *Bus) noticed(text string) {
 
 // notify tells other nodes what they may have missed of this one.
 func (b *Bus) notify() {
-	subjects, all := b.link.recent.take()
+	subjects, all := b.link.recent.tell(time.Now())
 	if len(subjects) == 0 {
 		return
 	}

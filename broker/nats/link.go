@@ -203,7 +203,7 @@ func (l *link) post(one *letter) {
 		l.sequence++
 		one.stamp.n = l.sequence
 		one.msg.Header = one.stamp.header()
-		l.recent.note(one.msg.Subject, one.stamp.at)
+		l.recent.note(one.msg.Subject, one.stamp.at, l.away.Load())
 	}
 	err := l.conn.PublishMsg(one.msg)
 	switch {
