@@ -30,7 +30,7 @@ func (g *Gateway) publish(ctx context.Context, s *chain.Step, p place) (out chai
 	case errors.Is(err, errPrivate):
 		refusals.Inc()
 		return refused("not allowed", errPrivate), true
-	case ctx.Err() != nil && err != nil:
+	case err != nil && over(ctx):
 		return failed("timeout", errors.New("no confirmation in time")), false
 	case forGood(err):
 		return refused("refused by the broker", safe(err)), true

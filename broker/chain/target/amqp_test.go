@@ -82,6 +82,29 @@ func TestMuteBroker(t *testing.T) {
 	}
 }
 
+// unaware is a context whose deadline passes before it knows.
+type unaware struct {
+	context.Context
+	deadline time.Time
+}
+
+func (u unaware) Deadline() (time.Time, bool) { return u.deadline, true }
+
+// Goal: a connection that meets the deadline of a call before its context does makes it no other end, and no fault of the broker's.
+// Method: a context that never tells, and a clock that stands still.
+func TestDeadlineBeforeContext(t *testing.T) {
+	addr, _, _ := mute(t)
+	now := time.Now()
+	g, _ := gateway(t, Options{Now: func() time.Time { return now }}, fmt.Sprintf(`{"services":{"amqp://%s":{"private":true}}}`, addr))
+	out := g.Do(unaware{t.Context(), time.Now().Add(100 * time.Millisecond)}, amqpStep("amqp://"+addr, "q", "x"))
+	if !out.Retry || !strings.Contains(out.Response.Metadata, `"reason":"timeout"`) {
+		t.Errorf("%+v", out)
+	}
+	if n := g.breakers["amqp://"+addr].failures; n != 0 {
+		t.Errorf("counted as %d failures", n)
+	}
+}
+
 // Goal: a broker without a public address is dialled only when the table says so; one that is not there is tried again. Method: one
 // of each.
 func TestBrokerAddresses(t *testing.T) {

@@ -153,7 +153,7 @@ func (g *Gateway) unreached(ctx context.Context, err error) chain.Outcome {
 	case errors.Is(err, errPrivate):
 		refusals.Inc()
 		return refused("not allowed", errPrivate)
-	case ctx.Err() != nil:
+	case over(ctx):
 		return failed("timeout", errors.New("no answer in time"))
 	}
 	var whole *url.Error // whose text has the path with it

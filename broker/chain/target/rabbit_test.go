@@ -33,7 +33,7 @@ func TestRabbitMQ(t *testing.T) {
 }
 
 func testMessages(t *testing.T, s *rabbittest.Server) {
-	g, _ := gateway(t, Options{Secret: func(string) (string, error) { return s.User + ":" + s.Password, nil }},
+	g, _ := gateway(t, Options{DialTimeout: rabbittest.Patience, Secret: func(string) (string, error) { return s.User + ":" + s.Password, nil }},
 		fmt.Sprintf(`{"services":{%q:{"private":true,"login":"rabbit"}}}`, s.Origin()))
 	out := g.Do(t.Context(), amqpStep(s.Origin(), "completion-queue", `{"a":1}`))
 	if !out.Response.OK || out.Response.Error {
@@ -50,7 +50,7 @@ func testMessages(t *testing.T, s *rabbittest.Server) {
 			t.Fatalf("a queue that is not there: %+v", out)
 		}
 	}
-	declaring, _ := gateway(t, Options{}, fmt.Sprintf(`{"services":{%q:{"private":true,"declare":true}}}`, s.Origin()))
+	declaring, _ := gateway(t, Options{DialTimeout: rabbittest.Patience}, fmt.Sprintf(`{"services":{%q:{"private":true,"declare":true}}}`, s.Origin()))
 	for range 2 {
 		if out := declaring.Do(t.Context(), amqpStep(s.URL(), "made-by-us", "y")); !out.Response.OK {
 			t.Errorf("a queue that is made: %+v", out)
@@ -71,10 +71,11 @@ func testMessages(t *testing.T, s *rabbittest.Server) {
 	}
 }
 
-// testLogins: wrong logins fail, show no password, and do not keep others from the service.
+// testLogins: wrong logins fail, show no password, and do not keep others from the service. RabbitMQ says nothing for three
+// seconds before it closes the connection of a wrong one.
 func testLogins(t *testing.T, s *rabbittest.Server) {
 	const wrong = "s3cr3t-guess"
-	g, log := gateway(t, Options{}, fmt.Sprintf(`{"services":{%q:{"private":true}}}`, s.Origin()))
+	g, log := gateway(t, Options{DialTimeout: rabbittest.Patience}, fmt.Sprintf(`{"services":{%q:{"private":true}}}`, s.Origin()))
 	for _, c := range []struct{ name, url, want string }{
 		{"wrong password", strings.Replace(s.Origin(), "://", "://"+s.User+":"+wrong+"@", 1), "may be wrong"},
 		{"no such virtual host", s.URL() + "elsewhere", "NOT_ALLOWED"},

@@ -115,10 +115,17 @@ func judge(ctx context.Context, out *chain.Outcome, took time.Duration) verdict 
 	switch {
 	case !out.Response.Error:
 		return alive
-	case errors.Is(ctx.Err(), context.Canceled), ctx.Err() != nil && took < patience, !out.Retry:
+	case errors.Is(ctx.Err(), context.Canceled), over(ctx) && took < patience, !out.Retry:
 		return nothing
 	}
 	return dead
+}
+
+// over reports whether a call is wanted no longer. A connection that was given the deadline of the context may meet it a moment before the
+// context does.
+func over(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(deadline)
 }
 
 // breaker returns the one of a service.
