@@ -121,6 +121,50 @@ func TestFiledWhileRead(t *testing.T) {
 	}
 }
 
+// hurried is a store that calls a function before a mail of Ann's is committed.
+type hurried struct {
+	broker.Store
+	before func()
+}
+
+func (h hurried) Commit(ctx context.Context, ops ...broker.Op) ([]uint64, error) {
+	if strings.HasPrefix(ops[0].Key, ann.spool()) && ops[0].Value != nil {
+		h.before()
+	}
+	return h.Store.Commit(ctx, ops...)
+}
+
+// Goal: a mail that is sent twice with one key is accepted and announced once, also when the first becomes a file between the looks of
+// the second at files and spool. Method: a node that makes files only while another is about to commit.
+func TestFiledWhileSentAgain(t *testing.T) {
+	root, store := t.TempDir(), memory.NewStore()
+	t.Cleanup(func() { _ = store.Close() })
+	mayFile := make(chan struct{})
+	release := sync.OnceFunc(func() { close(mayFile) })
+	var told atomic.Int64
+	delivered := func(Box, Mail) { told.Add(1) }
+	first := open(t, Options{Root: root, Store: store, Host: "a", Shared: true, Delivered: delivered, step: func(string) error {
+		<-mayFile
+		return nil
+	}})
+	t.Cleanup(release)
+	second := open(t, Options{Root: root, Host: "b", Shared: true, Delivered: delivered, Store: hurried{store, func() {
+		release()
+		for records := []broker.Record{{}}; len(records) > 0; {
+			records, _ = store.List(context.Background(), spoolPrefix, "", 1)
+		}
+	}}})
+	send(t, first, ann, Mail{Key: "k", Body: "one"})
+	send(t, second, ann, Mail{Key: "k", Body: "two"})
+	mails, err := second.All(t.Context(), ann)
+	if err != nil || len(mails) != 1 || mails[0].Body != "one" || told.Load() != 1 {
+		t.Errorf("%+v, announced %d times, %v", mails, told.Load(), err)
+	}
+	if names := files(t, root, ann); len(names) != 1 {
+		t.Error(names)
+	}
+}
+
 // Goal: a base name tells who accepted a mail and when. Method: names that this package makes, and others.
 func TestOriginOfName(t *testing.T) {
 	at := time.Unix(1_700_000_000, 5000)

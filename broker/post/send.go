@@ -44,8 +44,28 @@ func (o *Office) Send(ctx context.Context, box Box, m Mail) (key string, err err
 		o.enqueue(d) // it may be in the spool although the answer is an error
 		return "", err
 	}
+	if chosen && o.filedBefore(ctx, d, m.Key, op) {
+		o.committed(d, m.Key)
+		o.enqueue(d) // the worker finds the file and drops the record
+		return m.Key, nil
+	}
 	o.accepted(d, m)
 	return m.Key, nil
+}
+
+// filedBefore says whether a mail that is in the spool now was sent before: then it became a file, and left the spool, between the
+// looks at both, and there is a file of its key under another name.
+func (o *Office) filedBefore(ctx context.Context, d *desk, key string, op broker.Op) bool {
+	if d.lock(ctx) != nil {
+		return false
+	}
+	defer d.unlock()
+	if o.look(ctx, d) != nil {
+		return false
+	}
+	base, _ := splitSpool(op.Value)
+	i := d.find(key)
+	return i >= 0 && d.files[i].Base != base
 }
 
 // SendOps is Send for callers that write a mail together with records of their own: they Commit the ops and call
