@@ -12,7 +12,7 @@ import (
 var errNoLink = errors.New("no link to the node")
 
 // refusals are the errors that keep their meaning on a link, the first that fits.
-var refusals = []error{game.ErrNoGame, game.ErrNoGrid, game.ErrLimit, game.ErrInvalid, game.ErrGone, game.ErrFault, game.ErrClosed, broker.ErrBusy}
+var refusals = []error{game.ErrNoGame, game.ErrNoGrid, game.ErrLimit, game.ErrInvalid, game.ErrGone, game.ErrFault, game.ErrClosed, broker.ErrBusy, game.ErrBusy}
 
 // refusal is an error on a link.
 type refusal struct {

@@ -63,7 +63,8 @@ func (s *shore) hasty() *shore {
 
 // fault is what a node meets on its way to the store and the log.
 type fault struct {
-	away   atomic.Bool // everything fails
+	away   atomic.Bool  // everything fails
+	waits  atomic.Int64 // appends that came to paused
 	mu     sync.Mutex
 	paused chan struct{} // appends wait here; nil: they do not
 }
@@ -151,6 +152,7 @@ func (l farLog) Append(log string, token uint64, entries [][]byte, done func(uin
 		l.Log.Append(log, token, entries, done)
 		return
 	}
+	l.waits.Add(1)
 	go func() {
 		<-paused
 		l.Log.Append(log, token, entries, done)
