@@ -22,7 +22,7 @@ import (
 var configuration string
 
 // Patience is how long the server may take to start, and a mail to arrive.
-const Patience = 20 * time.Second
+const Patience = time.Minute
 
 // eximUser is who the Debian package lets Exim be.
 const eximUser = "Debian-exim"
