@@ -103,11 +103,12 @@ func TestRestart(t *testing.T) {
 	}
 }
 
-// TestStart measures the start in an empty folder: the least of a few, since the machine may be busy, and beside what its disk
-// takes for some small files.
+// TestStart measures the start in an empty folder: the least of a few, and of more while the machine may be busy, beside what
+// its disk takes for some small files.
 func TestStart(t *testing.T) {
 	best, files := time.Hour, time.Hour
-	for range 5 {
+	most := func() time.Duration { return max(100*time.Millisecond, 10*files) }
+	for n := 0; n < 5 || n < 100 && best > most(); n++ {
 		files = min(files, smallFiles(t))
 		start := time.Now()
 		db, err := Open(filepath.Join(t.TempDir(), "new"), testOptions(t, Options{}))
@@ -120,8 +121,8 @@ func TestStart(t *testing.T) {
 		}
 	}
 	t.Logf("an empty folder opens in %s; ten small files take %s", best, files)
-	if most := max(100*time.Millisecond, 10*files); best > most {
-		t.Errorf("an empty folder opens in %s, and may take %s", best, most)
+	if best > most() {
+		t.Errorf("an empty folder opens in %s, and may take %s", best, most())
 	}
 }
 
