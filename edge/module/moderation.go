@@ -105,13 +105,13 @@ func (l *sanctions) of(who *Identity, now time.Time) *Sanction {
 	return s
 }
 
-// take notes a sanction unless a newer writing of it is known, and says whether it did. The caller does not write to s
+// take notes a sanction unless a newer writing of it is known, and says whether it is the newest. The caller does not write to s
 // any more.
 func (l *sanctions) take(s *Sanction, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if old := l.all[s.key()]; old != nil && old.revision >= s.revision {
-		return false
+		return old.revision == s.revision
 	}
 	l.all[s.key()] = s
 	l.publish(now)
@@ -235,7 +235,8 @@ func (t *Tools) noticeSanction(r broker.Record) {
 	}
 }
 
-// applySanction makes a sanction hold on this node. A ban ends the connections of its account.
+// applySanction makes a sanction hold on this node when it returns. A ban ends the connections of its account, also when it is known
+// already: whoever has noted it may not have come so far yet.
 func (t *Tools) applySanction(s *Sanction) {
 	now := t.now()
 	if !t.moderation.kind(s.Kind).take(s, now) {

@@ -142,6 +142,36 @@ func TestBan(t *testing.T) {
 	p.must("/user/enterWorld", `{"world":"0"}`, nil)
 }
 
+// slowTold is a store whose watchers are slow: one has noted a sanction, and no more, when its writer goes on.
+type slowTold struct {
+	broker.Store
+	noted func(*Sanction)
+}
+
+func (slowTold) Watch(context.Context, string, func(broker.Record)) error { return nil }
+
+func (s slowTold) Put(ctx context.Context, key string, value []byte) (uint64, error) {
+	revision, err := s.Store.Put(ctx, key, value)
+	if sanction, ok := readSanction(broker.Record{Key: key, Value: value, Revision: revision}); ok {
+		s.noted(sanction)
+	}
+	return revision, err
+}
+
+// Goal: who is banned has no connection when the order is answered, however far the store's own word of it has come. Method: a store
+// whose word is noted, and not carried out, before the order goes on.
+func TestBanHoldsWhenAnswered(t *testing.T) {
+	var r *rig
+	r = newRigOn(t, nil, func(s broker.Store) broker.Store {
+		return slowTold{s, func(s *Sanction) { r.table.tools.moderation.bans.take(s, r.clock()) }}
+	})
+	ann := r.play("0", "Ann", "")
+	r.order(Ban, Target{UID: ann.identity().Account}, time.Hour)
+	if ann.closeCode() != protocol.CloseBanned {
+		t.Errorf("closed with %v", ann.closeCode())
+	}
+}
+
 // Goal: a ban reaches players without an account here, by world and name. Method: a nonce of a service, then a ban: the
 // connection ends at its next call, and no other comes in.
 func TestBanByName(t *testing.T) {
