@@ -3,6 +3,7 @@ package redis
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -226,7 +227,7 @@ func TestFaults(t *testing.T) {
 }
 
 // Goal: a cluster's links are made again as that of a single server. Method: kill and start; the slots stay in the
-// server's file.
+// server's file, and it takes two seconds before it serves them again.
 func TestClusterRestart(t *testing.T) {
 	t.Parallel()
 	s := redistest.StartCluster(t)
@@ -236,6 +237,10 @@ func TestClusterRestart(t *testing.T) {
 	s.Kill()
 	await(t, "the links to be lost", func() bool { return here.Health() != nil })
 	s.Run()
+	await(t, "the cluster to be whole", func() bool {
+		answer, err := s.Do("CLUSTER", "INFO")
+		return err == nil && strings.Contains(answer, "cluster_state:ok")
+	})
 	c.recovers(talk, here)
 }
 

@@ -72,12 +72,13 @@ func StartReplica(t testing.TB, of *Server) *Server {
 	return s
 }
 
-// StartSentinel runs a sentinel that watches a master by the name main, and decides alone, within two seconds.
+// StartSentinel runs a sentinel that watches a master by the name main, and decides alone, within four seconds: one that only
+// waited for its turn must not count as dead.
 func StartSentinel(t testing.TB, master *Server) *Server {
 	t.Helper()
 	s := &Server{t: t, dir: t.TempDir(), port: freePort(t)}
 	file := filepath.Join(s.dir, "sentinel.conf")
-	config := fmt.Sprintf("sentinel monitor main 127.0.0.1 %d 1\nsentinel down-after-milliseconds main 500\nsentinel failover-timeout main 3000\n", master.port)
+	config := fmt.Sprintf("sentinel monitor main 127.0.0.1 %d 1\nsentinel down-after-milliseconds main 2000\nsentinel failover-timeout main 3000\n", master.port)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
