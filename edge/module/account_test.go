@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,6 +165,44 @@ func TestSingleLogin(t *testing.T) {
 		}
 		if _, err := r.table.Authenticate(context.Background(), first.Session); (err == nil) != several {
 			t.Errorf("several %v: the older token: %v", several, err)
+		}
+	}
+}
+
+// afterLogin is a store that calls a function after the next record of logins was read.
+type afterLogin struct {
+	broker.Store
+	next atomic.Pointer[func()]
+}
+
+func (s *afterLogin) Get(ctx context.Context, key string) (broker.Record, error) {
+	record, err := s.Store.Get(ctx, key)
+	if strings.HasPrefix(key, loginKey("")) {
+		if next := s.next.Swap(nil); next != nil {
+			(*next)()
+		}
+	}
+	return record, err
+}
+
+// Goal: no connection of an older login stays, also when the newer one comes between the look at the login and the connection's
+// entry. Method: a login in that moment, for each way in that brings an older one.
+func TestLoginMeanwhile(t *testing.T) {
+	for _, route := range []string{"/session/register", "/session/resume"} {
+		store := &afterLogin{}
+		r := newRigOn(t, nil, func(s broker.Store) broker.Store {
+			store.Store = s
+			return store
+		})
+		ann := r.play("0", "Ann", "")
+		var nonce struct{ Token string }
+		ann.must("/chat/token", `{}`, &nonce)
+		late, fresh := r.connect(), r.connect()
+		content := map[string]string{"/session/register": fmt.Sprintf(`{"nonce":%q}`, nonce.Token), "/session/resume": fmt.Sprintf(`{"token":%q}`, ann.token())}[route]
+		login := func() { fresh.must("/user/loginUnique", `{"unique_id":"device-0Ann"}`, nil) }
+		store.next.Store(&login)
+		if reply := late.call(route, content); reply.Status == protocol.StatusOK || late.closeCode() != protocol.CloseReplaced || fresh.closeCode() != 0 {
+			t.Errorf("%s: %d %s, closed with %v and %v", route, reply.Status, reply.Message, late.closeCode(), fresh.closeCode())
 		}
 	}
 }

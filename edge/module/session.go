@@ -153,6 +153,10 @@ func sessionRegister(t *Tools, c *Call, in *registerNonceIn) (sessionOut, error)
 	if err != nil {
 		return sessionOut{}, err
 	}
+	if err := t.checkLogin(c.Context, who); err != nil { // again: see sessionResume
+		c.Session.Close(protocol.CloseReplaced)
+		return sessionOut{}, err
+	}
 	return t.newSessionOut(who, subjects)
 }
 
