@@ -192,13 +192,13 @@ func TestCallRate(t *testing.T) {
 // A client that answers pings stays; one that does not is given up after the misses.
 func TestHeartbeat(t *testing.T) {
 	s := start(t, func(c *edge.Config) {
-		c.Limits.Heartbeat, c.Limits.HeartbeatMisses, c.Limits.AuthTimeout = 500*time.Millisecond, 2, time.Minute
+		c.Limits.Heartbeat, c.Limits.HeartbeatMisses, c.Limits.AuthTimeout = 500*time.Millisecond, 6, time.Minute
 	})
 	silent, alive := s.socket(t, ""), s.socket(t, "")
 	done := make(chan struct{})
 	go func() { // it stays well beyond the time the silent one is given
 		defer close(done)
-		for range 6 {
+		for range 10 {
 			if op, _, err := alive.tryFrame(); err != nil || op != protocol.OpPing {
 				t.Errorf("alive: got %v, %v", op, err)
 				return
@@ -210,7 +210,7 @@ func TestHeartbeat(t *testing.T) {
 	for {
 		op, b := silent.frame()
 		if op == protocol.OpClose {
-			if code, _, _ := protocol.ParseClose(b); code != protocol.CloseTimeout || pings != 2 {
+			if code, _, _ := protocol.ParseClose(b); code != protocol.CloseTimeout || pings != 6 {
 				t.Fatalf("closed with %v after %d pings", code, pings)
 			}
 			break
@@ -222,7 +222,7 @@ func TestHeartbeat(t *testing.T) {
 
 // A websocket has to make its first call within the short time and to log in within the long one.
 func TestWebsocketAuthTimeouts(t *testing.T) {
-	long := start(t, func(c *edge.Config) { c.Limits.AuthTimeout, c.Limits.GuestTimeout = 2*time.Second, time.Hour })
+	long := start(t, func(c *edge.Config) { c.Limits.AuthTimeout, c.Limits.GuestTimeout = 4*time.Second, time.Hour })
 	guest := long.socket(t, "")
 	echo := func() {
 		t.Helper()
