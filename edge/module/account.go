@@ -245,6 +245,12 @@ func (t *Tools) logIn(c *Call, a *account, share bool, ops ...broker.Op) (sessio
 	if _, err := t.speakAs(c, &who, nil); err != nil {
 		return "", "", err
 	}
+	if c.Session != nil { // a login that came meanwhile at another node may not have found this connection: see sessionResume
+		if l, _, err := t.loadLogins(c.Context, a.ID); err == nil && !l.counts(KindSession, who.Login) {
+			c.Session.Close(protocol.CloseReplaced)
+			return "", "", refuse(protocol.StatusExpired, messageExpired)
+		}
+	}
 	session, err = t.sessionToken(who, who.Login)
 	return session, who.Login, err
 }
@@ -309,7 +315,7 @@ func logout(t *Tools, c *Call, in *logoutIn) (empty, error) {
 		if err := t.store.Delete(c.Context, loginKey(account), broker.AnyRevision); err != nil && !errors.Is(err, broker.ErrNotFound) {
 			return empty{}, err
 		}
-		t.replaceLogin(account, "", c.Session)
+		t.replaceLogin(account, "", 0, c.Session)
 	}
 	_, err := t.speakAs(c, &Identity{ClientCode: c.ClientCode}, nil)
 	return empty{}, err

@@ -169,10 +169,20 @@ func TestSingleLogin(t *testing.T) {
 	}
 }
 
-// afterLogin is a store that calls a function after the next record of logins was read.
+// afterLogin is a store that calls a function after the next record of logins was read, or written.
 type afterLogin struct {
 	broker.Store
-	next atomic.Pointer[func()]
+	next, written atomic.Pointer[func()]
+}
+
+func (s *afterLogin) Commit(ctx context.Context, ops ...broker.Op) ([]uint64, error) {
+	revisions, err := s.Store.Commit(ctx, ops...)
+	if strings.HasPrefix(ops[len(ops)-1].Key, loginKey("")) {
+		if next := s.written.Swap(nil); next != nil {
+			(*next)()
+		}
+	}
+	return revisions, err
 }
 
 func (s *afterLogin) Get(ctx context.Context, key string) (broker.Record, error) {

@@ -21,16 +21,18 @@ type loginNotice struct {
 	Origin  string `json:"origin"` // the node that has closed its own
 	Account string `json:"account"`
 	Login   string `json:"login"` // the only one that counts from now on; "": none does
+	// Revision is that of the record. Where a newer one is read already, that counts: its connections stay.
+	Revision uint64 `json:"revision,omitempty"`
 }
 
 // replaceLogin closes every connection of the account that speaks for another login than the named one, on all nodes.
 // keep, which may be nil, stays.
-func (t *Tools) replaceLogin(account, login string, keep Session) {
+func (t *Tools) replaceLogin(account, login string, revision uint64, keep Session) {
 	t.online.replace(account, keep)
 	if !t.together {
 		return
 	}
-	notice := loginNotice{Origin: t.origin, Account: account, Login: login}
+	notice := loginNotice{Origin: t.origin, Account: account, Login: login, Revision: revision}
 	t.bus.Publish(loginsPattern, protocol.AppendPush(nil, loginsRoute, encoded(notice)), broker.Keep{}, func(_ broker.Position, err error) {
 		if err != nil {
 			t.log.Error("other nodes were not told of a login: connections of older ones may live on there", "account", account, "error", err)
@@ -54,13 +56,27 @@ func (t *Tools) hearLogin(m *broker.Message) {
 	if err != nil || push.Route != loginsRoute || json.Unmarshal(push.Content, &notice) != nil || notice.Origin == t.origin {
 		return
 	}
-	t.endOlder(notice.Account, notice.Login)
+	if len(t.online.sessions(notice.Account)) == 0 {
+		return
+	}
+	if !t.later(func(ctx context.Context) { t.endReplaced(ctx, &notice) }) {
+		t.endOlder(notice.Account, logins{Login: notice.Login})
+	}
 }
 
-// endOlder closes the connections of an account on this node that speak for another login.
-func (t *Tools) endOlder(account, login string) {
+// endReplaced closes the connections that a login at another node replaces, by the newest word of it.
+func (t *Tools) endReplaced(ctx context.Context, notice *loginNotice) {
+	newest := logins{Login: notice.Login}
+	if l, revision, err := t.loadLogins(ctx, notice.Account); err == nil && notice.Revision > 0 && revision > notice.Revision {
+		newest = l
+	}
+	t.endOlder(notice.Account, newest)
+}
+
+// endOlder closes the connections of an account on this node that speak for a login that does not count.
+func (t *Tools) endOlder(account string, newest logins) {
 	for _, s := range t.online.sessions(account) {
-		if who := s.Who(); who.Account == account && who.Login != "" && who.Login != login {
+		if who := s.Who(); who.Account == account && who.Login != "" && !newest.counts(KindSession, who.Login) {
 			s.Close(protocol.CloseReplaced)
 		}
 	}
@@ -75,7 +91,7 @@ func (t *Tools) checkLogins(ctx context.Context) {
 			t.log.Error("logins cannot be checked after a gap of the bus", "error", err)
 			return
 		}
-		t.endOlder(account, l.Login)
+		t.endOlder(account, l)
 	}
 }
 

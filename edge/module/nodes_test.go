@@ -152,3 +152,40 @@ func TestSingleLoginOfNodes(t *testing.T) {
 		t.Errorf("after a gap: closed with %d, %d and %d", stale.closeCode(), other.closeCode(), newest.closeCode())
 	}
 }
+
+// Goal: of two logins at two nodes at once the one that was written last stays, alone, whichever is heard of last; a world token that
+// counts stays over a gap of the bus. Method: a login at one node while that at another is written and not yet told; then a gap.
+func TestLoginsOfNodesAtOnce(t *testing.T) {
+	store := &afterLogin{}
+	base := newRigOn(t, nil, func(s broker.Store) broker.Store {
+		store.Store = s
+		return store
+	})
+	b := base.another()
+	base.table.tools.together = true // it tells; what it hears is not asked for
+	late, fresh, tab := base.connect(), b.connect(), b.connect()
+	login := func() {
+		var out loggedInOut
+		fresh.must("/user/loginUnique", `{"unique_id":"device"}`, &out)
+		tab.must("/session/resume", fmt.Sprintf(`{"token":%q}`, out.Session), nil)
+	}
+	store.written.Store(&login)
+	if reply := late.call("/user/loginUnique", `{"unique_id":"device"}`); reply.Status != protocol.StatusExpired || late.closeCode() != protocol.CloseReplaced {
+		t.Errorf("the older login: %d %s, closed with %v", reply.Status, reply.Message, late.closeCode())
+	}
+	account := fresh.identity().Account
+	b.table.tools.endReplaced(t.Context(), &loginNotice{Account: account, Login: "older", Revision: 1}) // as what was told just now
+	if fresh.closeCode() != 0 || tab.closeCode() != 0 {
+		t.Errorf("the newer login is closed with %v and %v", fresh.closeCode(), tab.closeCode())
+	}
+	token, err := b.table.IssueToken(t.Context(), account, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	world := b.connect()
+	world.must("/session/resume", fmt.Sprintf(`{"token":%q}`, token), nil)
+	b.table.tools.checkLogins(t.Context())
+	if world.closeCode() != 0 || fresh.closeCode() != 0 {
+		t.Errorf("after a gap: a world token is closed with %v, its login with %v", world.closeCode(), fresh.closeCode())
+	}
+}

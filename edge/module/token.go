@@ -153,11 +153,12 @@ func (t *Tools) newLogin(ctx context.Context, account string, keep Session, shar
 	if err != nil {
 		return "", err
 	}
-	if _, err := t.store.Commit(ctx, append(ops, broker.OpPut(loginKey(account), record))...); err != nil {
+	revisions, err := t.store.Commit(ctx, append(ops, broker.OpPut(loginKey(account), record))...)
+	if err != nil {
 		return "", err
 	}
 	if !share {
-		t.replaceLogin(account, id, keep)
+		t.replaceLogin(account, id, revisions[len(ops)], keep)
 	}
 	return id, nil
 }
