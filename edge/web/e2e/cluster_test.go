@@ -258,12 +258,7 @@ func TestClusterNodeDies(t *testing.T) {
 	for _, p := range pages {
 		p.until(`document.getElementById('run').textContent === 'Start'`)
 	}
-	ada.until(fmt.Sprintf(`gosper.report.generation >= %d`, bob.report().Generation))
-	bob.until(fmt.Sprintf(`gosper.report.generation >= %d`, ada.report().Generation))
-	a, b := ada.report(), bob.report()
-	if a.Hash != b.Hash || a.Generation != b.Generation || a.Population != b.Population {
-		t.Errorf("the pages differ: %+v, %+v", a, b)
-	}
+	agree(t, ada, bob)
 	for _, p := range pages {
 		p.all(kai.places())
 	}

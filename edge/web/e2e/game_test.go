@@ -130,8 +130,7 @@ func TestPlayTogether(t *testing.T) {
 	for _, p := range []*page{ada, bob} {
 		p.until(`document.getElementById('run').textContent === 'Start'`)
 	}
-	ada.until(fmt.Sprintf(`gosper.report.generation >= %d`, bob.report().Generation))
-	bob.until(fmt.Sprintf(`gosper.report.generation >= %d`, ada.report().Generation))
+	agree(t, ada, bob)
 	a, b := ada.report(), bob.report()
 	if a != b || a.Mismatches != 0 || a.Asked != 0 {
 		t.Errorf("the pages differ: %+v, %+v", a, b)
