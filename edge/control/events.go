@@ -49,9 +49,12 @@ func (s *Server) listenEvents(ctx *fasthttp.RequestCtx) {
 
 // listenStatus answers GET /api/settings/ws-status/?token=, for older pages: the state of the engine's lock.
 func (s *Server) listenStatus(ctx *fasthttp.RequestCtx) {
-	var first []byte
+	var first func() []byte
 	if s.config.Chains != nil {
-		first, _ = json.Marshal(map[string]any{"engine-status": s.config.Chains.Settings()}) // cannot fail
+		first = func() []byte {
+			b, _ := json.Marshal(map[string]any{"engine-status": s.config.Chains.Settings()}) // cannot fail
+			return b
+		}
 	}
 	s.listenOld(ctx, &edge.Listening{First: first, Subjects: []string{event.SettingsSubject}, Code: protocol.CloseNormal})
 }

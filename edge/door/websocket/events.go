@@ -1,6 +1,7 @@
 package websocket
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"time"
@@ -54,14 +55,13 @@ func (d *Events) Open(s *edge.Session, info *edge.AdoptInfo) {
 	if l.Placed {
 		s.SetFormat(edge.FormatTextPlaced)
 	}
-	if l.First != nil {
-		textFrame(s, l.First)
-	}
-	go d.follow(s, l)
+	go d.follow(s, st)
 }
 
-// follow subscribes to everything, off the loop. A listener that cannot hear is let go: it comes back and tries again.
-func (d *Events) follow(s *edge.Session, l *edge.Listening) {
+// follow subscribes to everything, off the loop. A listener that cannot hear is let go: it comes back and tries again. Only one
+// that hears is told how things are, and gets its pings answered: what it knows by then, or asks for, misses no change.
+func (d *Events) follow(s *edge.Session, st *state) {
+	l := st.listening
 	ctx, cancel := context.WithTimeout(context.Background(), followTime)
 	defer cancel()
 	for i, subject := range l.Subjects {
@@ -77,6 +77,37 @@ func (d *Events) follow(s *edge.Session, l *edge.Listening) {
 		if err != nil {
 			d.log.Warn("events: a listener could not subscribe", "subject", subject, "error", err)
 			s.Close(protocol.CloseRestart)
+			return
+		}
+	}
+	tellFirst(s, l)
+	s.Post(func() {
+		if st.hears = true; s.Closing() {
+			return
+		}
+		for ; st.pings > 0; st.pings-- {
+			textFrame(s, []byte(eventsPong))
+		}
+	})
+}
+
+// tellFirst sends how things are, and again when that has changed meanwhile: the news of it may have come before.
+func tellFirst(s *edge.Session, l *edge.Listening) {
+	if l.First == nil {
+		return
+	}
+	for last := []byte(nil); ; {
+		now := l.First()
+		if bytes.Equal(now, last) {
+			return
+		}
+		again := last != nil
+		s.Post(func() {
+			if !s.Closing() {
+				textFrame(s, now)
+			}
+		})
+		if last = now; again {
 			return
 		}
 	}
@@ -98,6 +129,10 @@ func heard(s *edge.Session, text []byte) {
 		s.Count(edge.FramePing, 1)
 		if !s.TakeControl() {
 			s.End(protocol.CloseRate, "control_rate")
+			return
+		}
+		if st := s.State.(*state); !st.hears {
+			st.pings++
 			return
 		}
 		textFrame(s, []byte(eventsPong))

@@ -34,7 +34,10 @@ type state struct {
 	farewell bool                               // the peer has closed too
 	text     func(s *edge.Session, text []byte) // takes text messages of a door that speaks neither lines nor envelopes
 
-	listening *edge.Listening // of the events door
+	// of the events door
+	listening *edge.Listening
+	hears     bool // subscribed to everything
+	pings     int  // that wait for it
 }
 
 // Name returns "ws".
