@@ -190,7 +190,7 @@ func (t *Tools) beginBuilding(c *Call, empire string, in *upgradeIn, turn broker
 	if err := s.stamper.Check(c.Context, empire, b.Body, levels[b.Level].pattern, b.X, b.Y); err != nil {
 		return buildingOut{}, err
 	}
-	begin, err := s.begin(c.Context, b, t.now().Truncate(time.Millisecond)) // as timers keep time
+	begin, err := t.buildingBegin(c.Context, b)
 	if err != nil {
 		return buildingOut{}, err
 	}
@@ -229,18 +229,48 @@ func (t *Tools) buildingFor(ctx context.Context, empire string, in *upgradeIn) (
 	return &building{ID: newAccountID(), Body: in.Body, Empire: empire, Kind: in.Kind, X: in.X, Y: in.Y}, nil
 }
 
-// begin returns when the next construction on a body can begin: now, or after the last that waits.
-func (s *buildings) begin(ctx context.Context, b *building, now time.Time) (time.Time, error) {
+// timerPause is the time between two looks for a timer that has to come or a building that has to be done, turnTries in all.
+const timerPause = 25 * time.Millisecond
+
+// buildingBegin returns when the next construction on a body can begin: now, or after the last that waits.
+func (t *Tools) buildingBegin(ctx context.Context, b *building) (time.Time, error) {
+	for try := 1; ; try++ {
+		all, err := t.allBuildings(ctx, b.Empire) // before the timers, as they are made in this order
+		if err != nil {
+			return time.Time{}, err
+		}
+		begin, untimed, err := t.buildings.begin(ctx, b, all, t.now().Truncate(time.Millisecond)) // as timers keep time
+		if err != nil || !untimed || try == turnTries {
+			return begin, err
+		}
+		select {
+		case <-time.After(timerPause):
+		case <-ctx.Done():
+			return begin, ctx.Err()
+		}
+	}
+}
+
+// begin is one look of buildingBegin. untimed says that some record had no timer and counts by itself: another node is about to make it,
+// or the building is just being finished.
+func (s *buildings) begin(ctx context.Context, b *building, all []*building, now time.Time) (begin time.Time, untimed bool, err error) {
 	waiting, err := s.schedule.List(ctx, b.group(), time.Time{}, buildingsMost)
 	if err != nil {
-		return now, err
+		return now, false, err
 	}
+	timed := make(map[string]bool, len(waiting))
 	for _, timer := range waiting {
+		timed[timer.Key] = true
 		if timer.Due.After(now) {
 			now = timer.Due
 		}
 	}
-	return now, nil
+	for _, other := range all {
+		if other.Target > 0 && other.group() == b.group() && !timed[other.timer()] && other.Due.After(now) {
+			now, untimed = other.Due, true
+		}
+	}
+	return now, untimed, nil
 }
 
 // finishContent is the content of the job that ends a construction.
