@@ -173,7 +173,7 @@ func takeTimer(ctx context.Context, q broker.Queue, deleted chan<- error) (body 
 		err error
 	}
 	got := make(chan result, 1)
-	cancel := q.Reserve(broker.Reservation{Owner: 1, Tubes: []string{timersTube}, Wait: 10 * time.Second,
+	cancel := q.Reserve(broker.Reservation{Owner: 1, Tubes: []string{timersTube}, Wait: drainTimeout,
 		Got: func(j broker.Job, err error) { got <- result{j, time.Now(), err} }})
 	select {
 	case g := <-got:
