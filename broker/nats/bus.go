@@ -55,7 +55,7 @@ func Open(ctx context.Context, o Options) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := dial(o)
+	l, err := reach(ctx, o)
 	if err != nil {
 		return nil, err
 	}

@@ -2,9 +2,12 @@ package nats
 
 import (
 	"cmp"
+	"context"
 	crand "crypto/rand"
 	"errors"
+	"io"
 	"math/rand/v2"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -81,6 +84,24 @@ type letter struct {
 	msg   *nats.Msg
 	stamp *stamp // not nil: a message without history, to be numbered and stamped
 	call  uint64 // number of the question, or 0
+}
+
+// reach is dial for servers that may be about to start. An answer of theirs that is a refusal is an error at once.
+func reach(ctx context.Context, o Options) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.StartWait)
+	defer cancel()
+	for {
+		l, err := dial(o)
+		var network net.Error
+		if err == nil || !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, nats.ErrTimeout) && !errors.Is(err, io.EOF) && !errors.As(err, &network) {
+			return l, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(retryAfter):
+		}
+	}
 }
 
 // dial connects. The link hands nothing out before run.

@@ -15,7 +15,7 @@ func TestLinkEndedByClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := dial(o)
+	l, err := reach(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

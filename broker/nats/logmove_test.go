@@ -13,13 +13,7 @@ import (
 // begun again. Method: begin, append, read, take a snapshot, cut to the beginning, all through the seam.
 func TestLogBegin(t *testing.T) {
 	t.Parallel()
-	url := start(t, t.TempDir(), -1).ClientURL()
-	s, err := OpenState(t.Context(), StateOptions{URL: url, StartWait: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	l, _ := s.Moves()
+	l, _ := stateAt(t, start(t, t.TempDir(), -1).ClientURL()).Moves()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	const first = 1_000_000

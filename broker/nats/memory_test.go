@@ -96,26 +96,18 @@ func (c *restartable) again(i int) { c.servers[i] = boot(c.t, c.options[i].Clone
 // wait for; then all at once; a node that was there and a node that was not.
 func TestMemoryClusterRestarts(t *testing.T) {
 	c := newRestartable(t)
-	b := node(t, c.url(HistoryMemory))
+	b := with(t, Options{URL: c.url(HistoryMemory)})
 	const subject = "mem.ory"
-	say := func(text string) (at broker.Position) {
-		t.Helper()
-		eventually(t, "the answer to "+text, func() (ok bool) {
-			var err error
-			at, err = publishWait(t, b, subject, text, keepTen)
-			return err == nil
-		})
-		return at
-	}
+	say := func(text string) broker.Position { t.Helper(); return insist(t, b, subject, text) }
 	first := say("1")
 	for i, s := range c.servers {
 		halt(s)
 		c.again(i)
 		eventually(t, "the server to be well", func() bool { return c.servers[i].Healthz(&server.HealthzOptions{}).Status == "ok" })
 	}
-	r, err := b.History(context.Background(), subject, broker.Position{}, 10)
-	if err != nil || len(r.Messages) != 1 || r.Messages[0].Position != first {
-		t.Fatalf("after one restart of each: %+v, %v", r, err)
+	r := past(t, b, subject, broker.Position{}, 10)
+	if len(r.Messages) != 1 || r.Messages[0].Position != first {
+		t.Fatalf("after one restart of each: %+v", r)
 	}
 	second := say("2")
 	if second.Epoch != first.Epoch || second.Offset <= first.Offset { // one more message when an answer was lost
@@ -128,10 +120,9 @@ func TestMemoryClusterRestarts(t *testing.T) {
 	for i := range c.servers {
 		c.again(i)
 	}
-	fresh := node(t, c.url(HistoryMemory))
-	r, err = fresh.History(context.Background(), subject, second, 10)
-	if err != nil || r.Recovered || r.Top.Epoch == second.Epoch {
-		t.Errorf("a node that has seen nothing took the lost history for whole: %+v, %v", r, err)
+	fresh := with(t, Options{URL: c.url(HistoryMemory)})
+	if r = past(t, fresh, subject, second, 10); r.Recovered || r.Top.Epoch == second.Epoch {
+		t.Errorf("a node that has seen nothing took the lost history for whole: %+v", r)
 	}
 	eventually(t, "a gap", func() bool { return in.gaps.Load() > 0 })
 	listen(t, fresh, subject)
@@ -168,15 +159,15 @@ func TestSilentLoss(t *testing.T) {
 	epoch := last.Epoch
 	st := b.streams[1]
 	for _, verb := range []string{"DELETE", "CREATE"} {
-		var err error
-		if verb == "DELETE" {
-			_, err = st.api(context.Background(), "$JS.API.STREAM.DELETE."+st.name, nil)
-		} else {
-			_, err = st.change(context.Background(), verb, HistoryMemory, epoch)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		eventually(t, "the answer to "+verb, func() bool { // which is the same for the second time
+			var err error
+			if verb == "DELETE" {
+				_, err = st.api(context.Background(), "$JS.API.STREAM.DELETE."+st.name, nil)
+			} else {
+				_, err = st.change(context.Background(), verb, HistoryMemory, epoch)
+			}
+			return err == nil
+		})
 	}
 	at, err := publishWait(t, b, "si.lent", "new", keepTen)
 	if err != nil || at.Epoch == epoch || at.Offset != 1 {
@@ -224,19 +215,13 @@ func TestNoLoss(t *testing.T) {
 // says so. Method: one node after the other.
 func TestHistoryStays(t *testing.T) {
 	s := start(t, t.TempDir(), -1)
-	before := with(t, Options{URL: s.ClientURL(), History: HistoryFile})
+	before := with(t, Options{URL: s.ClientURL(), History: HistoryFile, Wait: patience})
 	first, err := publishWait(t, before, "sta.ys", "1", keepTen)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var log safeLog
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	b, err := Open(ctx, Options{URL: s.ClientURL(), StartWait: patience, Log: slog.New(slog.NewTextHandler(&log, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
+	b := with(t, Options{URL: s.ClientURL(), Wait: patience, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	if text := log.String(); strings.Count(text, "GOSPER_BUS asked=memory kept=file") != 1 || b.streams[1].run() != 1 {
 		t.Errorf("the log says %q, and a run may be %d long", text, b.streams[1].run())
 	}
@@ -244,9 +229,20 @@ func TestHistoryStays(t *testing.T) {
 	if err != nil || second != (broker.Position{Epoch: first.Epoch, Offset: 2}) {
 		t.Errorf("behind %v came %v, %v", first, second, err)
 	}
-	if i, err := b.streams[1].info(context.Background()); err != nil || i.Config.Storage != HistoryFile {
-		t.Errorf("the stream is in %q, %v", i.Config.Storage, err)
+	if i := told(t, b); i.Config.Storage != HistoryFile {
+		t.Errorf("the stream is in %q", i.Config.Storage)
 	}
+}
+
+// told asks for what the servers say of the stream of long subjects until they answer.
+func told(t *testing.T, b *Bus) (i *info) {
+	t.Helper()
+	eventually(t, "the servers tell of the stream", func() (ok bool) {
+		var err error
+		i, err = b.streams[1].info(context.Background())
+		return err == nil && i.Error == nil
+	})
+	return i
 }
 
 // safeLog is a log that may be read while it is written.
@@ -272,9 +268,6 @@ func (l *safeLog) String() string {
 func TestNoMemory(t *testing.T) {
 	t.Parallel()
 	s := boot(t, &server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, JetStreamMaxMemory: 1 << 20, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	_, err := Open(context.Background(), Options{URL: s.ClientURL(), StartWait: time.Second})
-	if err == nil || !strings.Contains(err.Error(), "max_memory_store must leave 64 MiB") {
-		t.Errorf("%v", err)
-	}
+	opensNot(t, Options{URL: s.ClientURL(), StartWait: time.Second}, "max_memory_store must leave 64 MiB")
 	with(t, Options{URL: s.ClientURL(), History: HistoryFile})
 }

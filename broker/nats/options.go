@@ -46,7 +46,8 @@ type Options struct {
 	Wait       time.Duration // how long a publish with history may wait for its turn, then for its answer. Default 5 s
 	Log        *slog.Logger  // nil: slog.Default()
 
-	name string // by which the servers list the link; "": one that is made up
+	name  string // by which the servers list the link; "": one that is made up
+	waits waits  // of a Queue. Default usualWaits
 }
 
 // withDefaults takes what the URL says and fills in the rest. The URL it returns has no query.
@@ -77,6 +78,7 @@ func (o Options) withDefaults() (Options, error) {
 	fill(&o.MaxAge, 48*time.Hour)
 	fill(&o.StartWait, 15*time.Second)
 	fill(&o.Wait, 5*time.Second)
+	fill(&o.waits, usualWaits)
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}

@@ -84,9 +84,40 @@ func TestOpenFails(t *testing.T) {
 		{plain.ClientURL(), "is JetStream on"},
 		{js.ClientURL() + "?replicas=3", "replicas"},
 	} {
-		_, err := Open(context.Background(), Options{URL: c.url, StartWait: 2 * time.Second})
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q", c.url, err, c.want)
+		opensNot(t, Options{URL: c.url, StartWait: time.Second}, c.want)
+	}
+}
+
+// Goal: Open waits for servers that are about to start. Method: a proxy that drops the first connection.
+func TestOpenWaits(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t, start(t, t.TempDir(), -1).Addr().String())
+	p.set(false, true)
+	done := make(chan error, 1)
+	go func() {
+		b, err := Open(t.Context(), Options{URL: p.url(), StartWait: patience})
+		if err == nil {
+			err = b.Close()
+		}
+		done <- err
+	}()
+	eventually(t, "the first try", func() bool { return p.turnedAway() > 0 })
+	p.set(false, false)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// opensNot fails the test unless Open says what is wrong. It has the more time the slower the machine is.
+func opensNot(t *testing.T, o Options, want string) {
+	t.Helper()
+	for ; ; o.StartWait *= 3 {
+		_, err := Open(context.Background(), o)
+		if err != nil && strings.Contains(err.Error(), want) {
+			return
+		}
+		if err == nil || o.StartWait > patience {
+			t.Fatalf("%s: %v, want %q", o.URL, err, want)
 		}
 	}
 }

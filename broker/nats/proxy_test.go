@@ -15,13 +15,14 @@ type proxy struct {
 	target   string
 	only     string // not "": only connections that begin with a text that has this in it are ever paused
 
-	mu    sync.Mutex
-	room  sync.Cond
-	pause bool
-	down  bool
-	conns map[net.Conn]struct{}
-	held  []byte // what waits, and what has waited
-	done  sync.WaitGroup
+	mu     sync.Mutex
+	room   sync.Cond
+	pause  bool
+	down   bool
+	conns  map[net.Conn]struct{}
+	turned int    // connections it has not taken
+	held   []byte // what waits, and what has waited
+	done   sync.WaitGroup
 }
 
 func newProxy(t *testing.T, target string) *proxy {
@@ -84,6 +85,7 @@ func (p *proxy) enter(conns ...net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.down {
+		p.turned++
 		return false
 	}
 	for _, c := range conns {
@@ -97,6 +99,13 @@ func (p *proxy) holds(text string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return bytes.Contains(p.held, []byte(text))
+}
+
+// turnedAway is how many connections it has not taken.
+func (p *proxy) turnedAway() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.turned
 }
 
 // passage is one connection through the proxy.

@@ -24,6 +24,12 @@ const (
 	resend    = 2 * time.Second  // a call without an answer is sent again after it; the leader knows it
 )
 
+// waits are those times of a Queue that a test without a fault has longer: there no call fails and no other node leads because
+// the machine stood still.
+type waits struct{ call, short, resend, lead, sure time.Duration }
+
+var usualWaits = waits{callWait, shortWait, resend, leadWait, sureWait}
+
 // Queue is the broker.Queue of the nodes that share NATS servers. One of them leads and holds all jobs (see leader);
 // the others send their calls to it, and so does this one when it is not the one. A call that comes while nobody leads
 // waits, and is sent to the next leader; one that was sent to a leader that went away is sent again with its number, by
@@ -37,6 +43,7 @@ type Queue struct {
 	prefix   string // of its subjects
 	post     string // the subjects of nodes begin with it
 	node     uint64
+	waits    waits
 	link     *link
 	schedule *Schedule
 	vault    *vault
@@ -130,7 +137,7 @@ func (q *Queue) send() {
 		c.sent, c.to, c.queued = time.Now(), q.lead.term, false
 		r, local, lead := c.request, q.local, q.lead
 		if r.verb == verbReserve && r.wait > 0 {
-			r.wait = max(time.Until(c.until)-callWait, time.Millisecond)
+			r.wait = max(time.Until(c.until)-q.waits.call, time.Millisecond)
 		}
 		q.mu.Unlock()
 		switch {
@@ -167,7 +174,7 @@ func (q *Queue) answered(a reply) {
 		lost := q.unwanted(a)
 		q.mu.Unlock()
 		for _, r := range lost {
-			q.ask(r, callWait, func(reply) {})
+			q.ask(r, q.waits.call, func(reply) {})
 		}
 		return
 	}
@@ -223,7 +230,7 @@ func (q *Queue) sweep(now time.Time) {
 		case !c.until.IsZero() && now.After(c.until):
 			delete(q.calls, n)
 			over = append(over, c)
-		case !c.queued && !here && now.Sub(c.sent) > resend:
+		case !c.queued && !here && now.Sub(c.sent) > q.waits.resend:
 			c.queued = true
 			q.unsent = append(q.unsent, n)
 		}
@@ -282,7 +289,7 @@ func (q *Queue) await(ctx context.Context, r request, wait time.Duration) (reply
 }
 
 // now is await for callers that have no context.
-func (q *Queue) now(r request) (reply, error) { return q.await(q.life, r, shortWait) }
+func (q *Queue) now(r request) (reply, error) { return q.await(q.life, r, q.waits.short) }
 
 // simple makes an answer of a done.
 func simple(done func(error)) func(reply) { return func(a reply) { done(a.err) } }
@@ -298,7 +305,7 @@ func (q *Queue) Put(tube string, body []byte, o broker.PutOptions, done func(uin
 		return
 	}
 	r := request{verb: verbPut, tubes: []string{tube}, body: body, priority: o.Priority, delay: max(o.Delay, 0), ttr: max(o.TTR, 0), say: o.Unique}
-	q.ask(r, callWait, func(a reply) { done(a.id, a.err) })
+	q.ask(r, q.waits.call, func(a reply) { done(a.id, a.err) })
 }
 
 // Reserve implements broker.Queue.
@@ -313,7 +320,7 @@ func (q *Queue) Reserve(res broker.Reservation) (cancel func()) {
 		r.wait = 0
 	}
 	if r.wait >= 0 {
-		wait = min(r.wait, math.MaxInt64/2) + callWait
+		wait = min(r.wait, math.MaxInt64/2) + q.waits.call
 	}
 	n := q.ask(r, wait, func(a reply) {
 		if a.err != nil {
@@ -340,7 +347,7 @@ func (q *Queue) cancel(match func(*asked) bool, tell ...uint64) {
 		return
 	}
 	for _, n := range tell {
-		q.ask(request{verb: verbCancel, id: n}, callWait, func(reply) {})
+		q.ask(request{verb: verbCancel, id: n}, q.waits.call, func(reply) {})
 	}
 	for _, c := range over {
 		c.answer(reply{err: context.Canceled})
@@ -349,27 +356,27 @@ func (q *Queue) cancel(match func(*asked) bool, tell ...uint64) {
 
 // Delete implements broker.Queue.
 func (q *Queue) Delete(id, lease uint64, done func(error)) {
-	q.ask(request{verb: verbDelete, id: id, lease: lease}, callWait, simple(done))
+	q.ask(request{verb: verbDelete, id: id, lease: lease}, q.waits.call, simple(done))
 }
 
 // Release implements broker.Queue.
 func (q *Queue) Release(id, lease uint64, priority uint32, delay time.Duration, done func(error)) {
-	q.ask(request{verb: verbRelease, id: id, lease: lease, priority: priority, delay: delay}, callWait, simple(done))
+	q.ask(request{verb: verbRelease, id: id, lease: lease, priority: priority, delay: delay}, q.waits.call, simple(done))
 }
 
 // Bury implements broker.Queue.
 func (q *Queue) Bury(id, lease uint64, priority uint32, reason string, done func(error)) {
-	q.ask(request{verb: verbBury, id: id, lease: lease, priority: priority, say: reason}, callWait, simple(done))
+	q.ask(request{verb: verbBury, id: id, lease: lease, priority: priority, say: reason}, q.waits.call, simple(done))
 }
 
 // KickJob implements broker.Queue.
 func (q *Queue) KickJob(id uint64, done func(error)) {
-	q.ask(request{verb: verbKickJob, id: id}, callWait, simple(done))
+	q.ask(request{verb: verbKickJob, id: id}, q.waits.call, simple(done))
 }
 
 // Kick implements broker.Queue. When the leader goes away under it, nobody knows how many jobs it has moved.
 func (q *Queue) Kick(tube string, bound int, done func(int, error)) {
-	q.ask(request{verb: verbKick, tubes: []string{tube}, bound: max(bound, 0)}, callWait, func(a reply) { done(a.count, a.err) })
+	q.ask(request{verb: verbKick, tubes: []string{tube}, bound: max(bound, 0)}, q.waits.call, func(a reply) { done(a.count, a.err) })
 }
 
 // Touch implements broker.Queue.
@@ -397,12 +404,12 @@ func oneJob(a reply, err error) (broker.Job, error) {
 
 // Peek implements broker.Queue.
 func (q *Queue) Peek(ctx context.Context, id uint64) (broker.Job, error) {
-	return oneJob(q.await(ctx, request{verb: verbPeek, id: id}, callWait))
+	return oneJob(q.await(ctx, request{verb: verbPeek, id: id}, q.waits.call))
 }
 
 // PeekTube implements broker.Queue.
 func (q *Queue) PeekTube(ctx context.Context, tube string, state broker.JobState) (broker.Job, error) {
-	return oneJob(q.await(ctx, request{verb: verbPeekTube, tubes: []string{tube}, state: state}, callWait))
+	return oneJob(q.await(ctx, request{verb: verbPeekTube, tubes: []string{tube}, state: state}, q.waits.call))
 }
 
 // ListJobs implements broker.Queue. The leader looks at every job of that state in the tube, some ten million a second.
@@ -410,7 +417,7 @@ func (q *Queue) ListJobs(ctx context.Context, tube string, state broker.JobState
 	if err := ctx.Err(); err != nil || limit <= 0 {
 		return nil, err
 	}
-	a, err := q.await(ctx, request{verb: verbList, tubes: []string{tube}, state: state, id: after, bound: limit}, callWait)
+	a, err := q.await(ctx, request{verb: verbList, tubes: []string{tube}, state: state, id: after, bound: limit}, q.waits.call)
 	return a.jobs, err
 }
 

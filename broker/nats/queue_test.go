@@ -22,6 +22,12 @@ var spaces atomic.Uint64
 
 func newSpace() string { return fmt.Sprint("T", spaces.Add(1)) }
 
+// patientWaits are those of a queue in a test without a fault.
+var patientWaits = waits{call: 50 * time.Second, short: patience, resend: 10 * time.Second, lead: 10 * time.Second, sure: patience}
+
+// hasty are the options of a node that leads when another one is away, as nodes do.
+func hasty(url string) Options { return Options{URL: url, Wait: 5 * time.Second, waits: usualWaits} }
+
 // queueAt opens a queue of a space until the test ends.
 func queueAt(t testing.TB, url, space string) *Queue {
 	t.Helper()
@@ -33,6 +39,8 @@ func queueWith(t testing.TB, o Options, rules broker.QueueOptions, space string)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	fill(&o.Wait, patience)
+	fill(&o.waits, patientWaits)
 	o, err := o.withDefaults()
 	if err != nil {
 		t.Fatal(err)
@@ -58,11 +66,16 @@ func leads(t testing.TB, q *Queue) *Queue {
 }
 
 // crew opens n queues of a new space. The first one leads.
-func crew(t testing.TB, n int, urls ...string) (all []*Queue) {
+func crew(t testing.TB, n int, urls ...string) []*Queue {
+	t.Helper()
+	return crewOf(t, func(url string) Options { return Options{URL: url} }, n, urls...)
+}
+
+func crewOf(t testing.TB, options func(url string) Options, n int, urls ...string) (all []*Queue) {
 	t.Helper()
 	space := newSpace()
 	for i := range n {
-		all = append(all, queueAt(t, urls[i%len(urls)], space))
+		all = append(all, queueWith(t, options(urls[i%len(urls)]), brokertest.QueueLimits, space))
 		leads(t, all[0])
 	}
 	return all
@@ -93,7 +106,7 @@ func TestQueueSuite(t *testing.T) {
 	url := start(t, t.TempDir(), -1).ClientURL()
 	t.Run("leader", func(t *testing.T) {
 		t.Parallel()
-		brokertest.RunQueue(t, func(t *testing.T) broker.Queue { return queueAt(t, url, newSpace()) })
+		brokertest.RunQueue(t, func(t *testing.T) broker.Queue { return leads(t, queueAt(t, url, newSpace())) })
 	})
 	t.Run("three nodes", func(t *testing.T) {
 		t.Parallel()
@@ -125,7 +138,7 @@ func TestScheduleSuite(t *testing.T) {
 	url := start(t, t.TempDir(), -1).ClientURL()
 	t.Run("leader", func(t *testing.T) {
 		t.Parallel()
-		brokertest.RunSchedule(t, func(t *testing.T) brokertest.Scheduler { return scheduler(queueAt(t, url, newSpace())) })
+		brokertest.RunSchedule(t, func(t *testing.T) brokertest.Scheduler { return scheduler(leads(t, queueAt(t, url, newSpace()))) })
 	})
 	t.Run("cluster", func(t *testing.T) {
 		t.Parallel()

@@ -108,7 +108,7 @@ func (q *Queue) look() error {
 func (q *Queue) vacant() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.local == nil && !q.closed && (q.lead.node == 0 || q.lead.node == q.node || time.Since(q.heard) > leadWait)
+	return q.local == nil && !q.closed && (q.lead.node == 0 || q.lead.node == q.node || time.Since(q.heard) > q.waits.lead)
 }
 
 // resigned ends a leader of this node. Whether another one leads says the stream.
@@ -222,7 +222,7 @@ func (q *Queue) verify(l *leader) {
 	defer cancel()
 	newest, err := q.mark(ctx)
 	switch {
-	case err != nil && time.Since(l.sure) < sureWait:
+	case err != nil && time.Since(l.sure) < q.waits.sure:
 	case err != nil || newest.term != l.term || newest.node != q.node:
 		l.do(func(time.Time) { l.resign("the stream's mark is of node %x: %v", newest.node, err) })
 	default:

@@ -34,12 +34,12 @@ func openQueue(ctx context.Context, o Options, rules broker.QueueOptions, space 
 	if err := rules.Validate(); err != nil {
 		return nil, err
 	}
-	link, err := dial(o)
+	link, err := reach(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	q := &Queue{opts: o, options: rules, prefix: "_GOSPER.jobs" + space + ".", post: "_GOSPER.jobsat" + space + ".", link: link,
-		node: rand.Uint64N(1<<63) + 1, free: make(chan struct{}, 1), calls: make(map[uint64]*asked), came: make(map[uint64]time.Time),
+		node: rand.Uint64N(1<<63) + 1, waits: o.waits, free: make(chan struct{}, 1), calls: make(map[uint64]*asked), came: make(map[uint64]time.Time),
 		heard: time.Now(), unsure: true}
 	q.schedule = &Schedule{queue: q}
 	q.life, q.end = context.WithCancel(context.Background())

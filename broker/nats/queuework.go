@@ -260,13 +260,13 @@ type kept struct {
 	} `json:"message"`
 }
 
-// fetch asks the stream's leader for the message of a sequence.
+// fetch asks the stream's leader for the message of a sequence. It waits as for a write: nobody asks again.
 func (q *Queue) fetch(seq uint64, answer func(*record, error)) error {
 	body, err := json.Marshal(map[string]uint64{"seq": seq})
 	if err != nil {
 		return err
 	}
-	return q.link.ask(&nats.Msg{Subject: "$JS.API.STREAM.MSG.GET." + q.vault.config.Name, Data: body}, callTimeout, func(m *nats.Msg, err error) bool {
+	return q.link.ask(&nats.Msg{Subject: "$JS.API.STREAM.MSG.GET." + q.vault.config.Name, Data: body}, q.opts.Wait, func(m *nats.Msg, err error) bool {
 		r, _, err := readKept(m, err)
 		answer(r, err)
 		return false

@@ -65,13 +65,12 @@ func beanstalkd(t *testing.T, q broker.Queue) (say func(text string, answers int
 func TestQueueAtWork(t *testing.T) {
 	t.Parallel()
 	url := start(t, t.TempDir(), -1).ClientURL()
-	first := stateAt(t, url)
-	leads(t, first.queue) // before there is another node, which may as well
-	second := stateAt(t, url)
-	say := beanstalkd(t, second.Queue())
+	both := crew(t, 2, url)
+	first, second := both[0], both[1]
+	say := beanstalkd(t, second)
 
 	var worked atomic.Int64
-	runtime, err := worker.Start(worker.Options{Queue: first.Queue(), Tubes: []worker.Tube{{Name: "bg_work", Concurrency: 3, Base: time.Millisecond, Routes: worker.Routes{
+	runtime, err := worker.Start(worker.Options{Queue: first, Tubes: []worker.Tube{{Name: "bg_work", Concurrency: 3, Base: time.Millisecond, Routes: worker.Routes{
 		"/count": func(_ context.Context, j *worker.Job) error {
 			if j.Reserves == 1 && j.ID%5 == 0 {
 				return fmt.Errorf("not yet")
@@ -94,14 +93,14 @@ func TestQueueAtWork(t *testing.T) {
 		}
 	}
 	eventually(t, "all jobs are worked on", func() bool {
-		stats, err := first.Queue().Stats("bg_work")
+		stats, err := first.Stats("bg_work")
 		return err == nil && worked.Load() == n && stats.Ready+stats.Reserved+stats.Delayed+stats.Buried == 0
 	})
 	if err := runtime.Stop(context.Background()); err != nil {
 		t.Error(err)
 	}
 
-	err = first.Schedule().Set(context.Background(), broker.Timer{Key: "built", Due: time.Now().Add(50 * time.Millisecond), Tube: "news", Body: []byte("built"),
+	err = first.schedule.Set(context.Background(), broker.Timer{Key: "built", Due: time.Now().Add(50 * time.Millisecond), Tube: "news", Body: []byte("built"),
 		Put: broker.PutOptions{TTR: time.Minute}})
 	if err != nil {
 		t.Fatal(err)

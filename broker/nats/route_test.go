@@ -57,9 +57,9 @@ func (r *routes) lead(t *testing.T) (near, far *Bus) {
 	t.Helper()
 	at := func(s *server.Server) *Bus { return with(t, Options{URL: s.ClientURL(), Wait: patience}) }
 	near, far = at(r.servers[0]), at(r.servers[1])
-	i, err := near.streams[1].info(context.Background())
-	if err != nil || i.Cluster == nil {
-		t.Fatalf("%+v, %v", i, err)
+	i := told(t, near)
+	if i.Cluster == nil {
+		t.Fatalf("%+v", i)
 	}
 	if i.Cluster.Leader == r.servers[1].Name() {
 		near, far = far, near

@@ -20,7 +20,7 @@ func (s *Schedule) Set(ctx context.Context, t broker.Timer) error {
 		return err
 	}
 	_, err := s.queue.await(ctx, request{verb: verbSet, key: t.Key, group: t.Group, due: dueTime(t.Due), tubes: []string{t.Tube},
-		body: append([]byte{}, t.Body...), priority: t.Put.Priority, ttr: max(t.Put.TTR, 0), say: t.Put.Unique}, callWait)
+		body: append([]byte{}, t.Body...), priority: t.Put.Priority, ttr: max(t.Put.TTR, 0), say: t.Put.Unique}, s.queue.waits.call)
 	return err
 }
 
@@ -32,13 +32,13 @@ func (s *Schedule) Cancel(ctx context.Context, key string) error {
 	if !broker.ValidKey(key) {
 		return broker.BadName("timer", key)
 	}
-	_, err := s.queue.await(ctx, request{verb: verbUnset, key: key}, callWait)
+	_, err := s.queue.await(ctx, request{verb: verbUnset, key: key}, s.queue.waits.call)
 	return err
 }
 
 // Get implements broker.Schedule.
 func (s *Schedule) Get(ctx context.Context, key string) (broker.Timer, error) {
-	a, err := s.queue.await(ctx, request{verb: verbGet, key: key}, callWait)
+	a, err := s.queue.await(ctx, request{verb: verbGet, key: key}, s.queue.waits.call)
 	if err == nil && len(a.timers) != 1 {
 		err = noTimer(key)
 	}
@@ -62,7 +62,7 @@ func (s *Schedule) Shift(ctx context.Context, group string, after time.Time, d t
 	if !broker.ValidKey(group) {
 		return 0, broker.BadName("group", group)
 	}
-	a, err := s.queue.await(ctx, request{verb: verbShift, group: group, due: dueTime(after), wait: d}, callWait)
+	a, err := s.queue.await(ctx, request{verb: verbShift, group: group, due: dueTime(after), wait: d}, s.queue.waits.call)
 	return a.count, err
 }
 
@@ -71,7 +71,7 @@ func (s *Schedule) List(ctx context.Context, group string, after time.Time, limi
 	if err := ctx.Err(); err != nil || limit <= 0 {
 		return nil, err
 	}
-	a, err := s.queue.await(ctx, request{verb: verbTimers, group: group, due: dueTime(after), bound: limit}, callWait)
+	a, err := s.queue.await(ctx, request{verb: verbTimers, group: group, due: dueTime(after), bound: limit}, s.queue.waits.call)
 	return own(a.timers), err
 }
 

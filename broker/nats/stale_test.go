@@ -34,7 +34,7 @@ func TestStaleLeader(t *testing.T) {
 // refuse answers those writes to the subjects that are to be refused as a server does that led their stream, until the test ends.
 func refuse(t *testing.T, url string, which func(*nats.Msg) bool, subjects ...string) {
 	t.Helper()
-	stale, err := nats.Connect(url)
+	stale, err := nats.Connect(url, nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}

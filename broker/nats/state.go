@@ -52,7 +52,7 @@ func OpenState(ctx context.Context, so StateOptions) (*State, error) {
 		return nil, err
 	}
 	o.name = so.Node
-	l, err := dial(o)
+	l, err := reach(ctx, o)
 	if err != nil {
 		return nil, err
 	}
