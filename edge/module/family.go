@@ -181,10 +181,10 @@ func (f *family) today(now time.Time) *familyToday {
 // dayOf names a day for limits.
 func dayOf(now time.Time) string { return now.UTC().Format(time.DateOnly) }
 
-// tomorrow returns the seconds until daily limits begin anew.
+// tomorrow returns the seconds until daily limits begin anew, at least 1.
 func tomorrow(now time.Time) int64 {
 	now = now.UTC()
-	return int64(now.Truncate(24*time.Hour).Add(24*time.Hour).Sub(now) / time.Second)
+	return int64((now.Truncate(24*time.Hour).Add(24*time.Hour).Sub(now) + time.Second - 1) / time.Second)
 }
 
 // save is the write of a changed family; a second writer at the same time fails with broker.ErrConflict.

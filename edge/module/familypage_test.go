@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"gosper/edge/config"
 )
@@ -81,6 +82,16 @@ func TestLevels(t *testing.T) {
 	for exp, want := range map[int]int{0: 1, 9: 1, 10: 3, 29: 3, 30: 4, 1000: 4} {
 		if got := tools.levelOf(exp); got != want {
 			t.Errorf("%d: level %d, want %d", exp, got, want)
+		}
+	}
+}
+
+// Goal: a limit of a day is never said to be over while it holds. Method: both ends of a day.
+func TestTomorrow(t *testing.T) {
+	day := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	for passed, want := range map[time.Duration]int64{0: 86400, 1: 86400, time.Second: 86399, 24*time.Hour - time.Second: 1, 24*time.Hour - 1: 1} {
+		if got := tomorrow(day.Add(passed)); got != want {
+			t.Errorf("%v after midnight: %d seconds, want %d", passed, got, want)
 		}
 	}
 }

@@ -39,6 +39,9 @@ func newRig(t *testing.T, change func(*Options)) *rig { return newRigOn(t, chang
 // newRigOn is newRig with a store that stands before the one in memory.
 func newRigOn(t *testing.T, change func(*Options), before func(broker.Store) broker.Store) *rig {
 	r := &rig{t: t, store: memory.NewStore(), reg: memory.NewRegistry(), bus: memory.NewBus(memory.BusOptions{}), now: time.Now()}
+	if midnight := r.now.Truncate(24 * time.Hour).Add(24 * time.Hour); midnight.Sub(r.now) < time.Minute {
+		r.now = midnight // no test has a day that ends in the middle
+	}
 	o := DefaultOptions()
 	for _, rate := range []*Rate{&o.ReadRate, &o.WriteRate, &o.ChatRate, &o.AuthRate, &o.EditRate, &o.LookRate, &o.GuessRate} {
 		*rate = Rate{}
