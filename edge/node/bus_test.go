@@ -115,12 +115,10 @@ func TestBusAway(t *testing.T) {
 	page.call("/user/clientCode", `{}`, nil)
 	s.Run()
 	p.ready(http.StatusOK)
+	page.await("/session/gap") // what is said before it may be in the gap
 	pushes := page.call("/chat/public", `{"text":"two"}`, nil)
 	for !slices.ContainsFunc(pushes, func(e protocol.Envelope) bool { return strings.Contains(string(e.Content), `"two"`) }) {
 		pushes = append(pushes, page.envelope())
-	}
-	if !slices.ContainsFunc(pushes, func(e protocol.Envelope) bool { return e.Route == "/session/gap" }) {
-		t.Errorf("the page was told of no gap: %+v", pushes)
 	}
 }
 

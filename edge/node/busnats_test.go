@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
@@ -15,16 +14,23 @@ import (
 	"gosper/protocol"
 )
 
-// natsServer runs a real nats-server in this process until the test ends.
+// natsServer runs a real nats-server in this process until the test ends. Port 0 is one that nobody else takes while the server is away.
 func natsServer(t *testing.T, dir string, port int) *server.Server {
 	t.Helper()
+	if port == 0 {
+		addr, err := net.ResolveTCPAddr("tcp", freeAddrs(t, 1)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		port = addr.Port
+	}
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Start()
 	t.Cleanup(func() { stopNATS(s) })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(patience) {
 		t.Fatal("nats-server does not start")
 	}
 	return s
@@ -39,12 +45,12 @@ func stopNATS(s *server.Server) {
 // at the node that made them, then with the registry in Redis, where those of one node are good at the other.
 func TestTwoNodesTalkOnNATS(t *testing.T) {
 	t.Run("own registries", func(t *testing.T) {
-		env := []string{"GOSPER_BUS=" + natsServer(t, t.TempDir(), -1).ClientURL(), "GOSPER_SECRET=a secret that both nodes know"}
+		env := []string{"GOSPER_BUS=" + natsServer(t, t.TempDir(), 0).ClientURL(), "GOSPER_SECRET=a secret that both nodes know"}
 		a, b := launch(t, t.TempDir(), nil, env...), launch(t, t.TempDir(), nil, env...)
 		twoNodesTalk(t, a, b, b)
 	})
 	t.Run("shared registry", func(t *testing.T) {
-		env := []string{"GOSPER_BUS=" + natsServer(t, t.TempDir(), -1).ClientURL(), "GOSPER_REGISTRY=" + redistest.Start(t).URL(),
+		env := []string{"GOSPER_BUS=" + natsServer(t, t.TempDir(), 0).ClientURL(), "GOSPER_REGISTRY=" + redistest.Start(t).URL(),
 			"GOSPER_SECRET=a secret that both nodes know"}
 		a, b := launch(t, t.TempDir(), nil, env...), launch(t, t.TempDir(), nil, env...)
 		twoNodesTalk(t, a, b, a)
@@ -61,7 +67,7 @@ func TestNATSAway(t *testing.T) {
 
 func natsAway(t *testing.T, history string, kept bool) {
 	dir := t.TempDir()
-	s := natsServer(t, dir, -1)
+	s := natsServer(t, dir, 0)
 	port := s.Addr().(*net.TCPAddr).Port
 	p := launch(t, t.TempDir(), nil, "GOSPER_BUS="+s.ClientURL()+"?history="+history)
 	page := p.websocket()
@@ -80,6 +86,9 @@ func natsAway(t *testing.T, history string, kept bool) {
 	page.call("/user/clientCode", `{}`, nil)
 	natsServer(t, dir, port)
 	p.ready(http.StatusOK)
+	if !kept {
+		page.await("/session/gap") // what is said before it may be in the gap
+	}
 	two := say("two")
 	if want := map[bool]uint64{true: 2, false: 1}[kept]; two.Offset != want || two.Epoch == one.Epoch != kept {
 		t.Errorf("the messages before and after the restart are at %+v and %+v", one, two)

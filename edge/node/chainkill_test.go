@@ -74,9 +74,9 @@ type chainKill struct {
 	t        *testing.T
 	rng      *rand.Rand
 	data     string
-	url      string // of the service
-	node     *process
-	made     int // chains so far
+	url      string   // of the service
+	node     *process // called reads it with mu held
+	made     int      // chains so far
 	lost     int
 	repeated int
 
@@ -100,7 +100,10 @@ type killCalls struct {
 
 // start starts the node on new ports: clients of a former one must not reach it.
 func (k *chainKill) start() {
-	k.node = launch(k.t, k.data, nil, "GOSPER_LOG_LEVEL=warn")
+	node := launch(k.t, k.data, nil, "GOSPER_LOG_LEVEL=warn")
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.node = node // what a former one has left calls the service already
 }
 
 // called is the service: it answers with what it was sent.

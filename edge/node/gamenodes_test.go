@@ -139,7 +139,7 @@ func listed(t *testing.T, w *wire, id string) {
 func TestGameWhileStoreIsAway(t *testing.T) {
 	s := newSite(t)
 	dir := t.TempDir()
-	server := natsServer(t, dir, -1)
+	server := natsServer(t, dir, 0)
 	port := server.Addr().(*net.TCPAddr).Port
 	s.env = append(s.env, "GOSPER_STORE="+server.ClientURL(), "GOSPER_CLUSTER_LEASE=6s")
 	a, b := s.node("GOSPER_NODE=a"), s.node("GOSPER_NODE=b")

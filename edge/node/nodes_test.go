@@ -38,7 +38,7 @@ func newSite(t *testing.T) *site {
 	if err := os.WriteFile(kinds, []byte(`{"house":[{"seconds":3,"pattern":"block"}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.env = []string{"GOSPER_BUS=" + redistest.Start(t).URL(), "GOSPER_STORE=" + natsServer(t, t.TempDir(), -1).ClientURL(), "GOSPER_MAIL_DIR=" + t.TempDir(),
+	s.env = []string{"GOSPER_BUS=" + redistest.Start(t).URL(), "GOSPER_STORE=" + natsServer(t, t.TempDir(), 0).ClientURL(), "GOSPER_MAIL_DIR=" + t.TempDir(),
 		"GOSPER_SECRET=a secret that all nodes know", "GOSPER_CONFIG_DIR=" + s.settings, "GOSPER_BUILDINGS_FILE=" + kinds, "GOSPER_LOG_LEVEL=warn",
 		"GOSPER_SEVERAL_LOGINS=true"}
 	return s
@@ -213,7 +213,7 @@ func TestChainOutlivesNode(t *testing.T) {
 func TestStoreAway(t *testing.T) {
 	s := newSite(t)
 	dir := t.TempDir()
-	server := natsServer(t, dir, -1)
+	server := natsServer(t, dir, 0)
 	port := server.Addr().(*net.TCPAddr).Port
 	where := server.ClientURL()
 	s.env = append(s.env, "GOSPER_STORE="+where)

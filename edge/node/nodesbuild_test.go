@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,16 +29,11 @@ func TestBuildingOutlivesNode(t *testing.T) {
 		return e.Route == "/building/upgraded" && strings.Contains(string(e.Content), made.ID)
 	}
 	for {
-		for _, e := range pushes {
-			if built(e) {
-				return
-			}
-		}
-		pushes = []protocol.Envelope{web.envelope()}
 		var list struct{ Buildings []struct{ Level int } }
 		pushes = append(pushes, web.call("/building/list", `{}`, &list)...)
-		if len(list.Buildings) == 1 && list.Buildings[0].Level == 1 {
-			return // the news came while nobody of the account was here
+		if slices.ContainsFunc(pushes, built) || len(list.Buildings) == 1 && list.Buildings[0].Level == 1 {
+			return // without the push, the news came while nobody of the account was here
 		}
+		pushes = []protocol.Envelope{web.envelope()}
 	}
 }

@@ -140,7 +140,7 @@ func (w *wire) await(route string) protocol.Envelope {
 func TestBuildingAcrossKill(t *testing.T) {
 	data := t.TempDir()
 	kinds := filepath.Join(t.TempDir(), "buildings.json")
-	if err := os.WriteFile(kinds, []byte(`{"house":[{"seconds":3,"pattern":"block"}]}`), 0o600); err != nil {
+	if err := os.WriteFile(kinds, []byte(`{"house":[{"seconds":10,"pattern":"block"}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	env := "GOSPER_BUILDINGS_FILE=" + kinds
