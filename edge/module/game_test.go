@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -301,11 +302,11 @@ func TestGameWithoutConnection(t *testing.T) {
 // fullLog refuses all writes while it is full.
 type fullLog struct {
 	broker.Log
-	full bool
+	full atomic.Bool
 }
 
 func (l *fullLog) Append(name string, token uint64, entries [][]byte, done func(uint64, error)) {
-	if l.full {
+	if l.full.Load() {
 		done(0, fmt.Errorf("3 bytes left in /secret/place: %w", broker.ErrDiskFull))
 		return
 	}
@@ -327,7 +328,7 @@ func TestDiskFullWhileEditing(t *testing.T) {
 	p := r.play("0", "Ann", "")
 	id := p.newGame()
 	p.must("/game/cells", on(id, `,"cells":[[1,1]]`), nil)
-	log.full = true
+	log.full.Store(true)
 	for _, call := range [][2]string{{"/game/cells", `,"cells":[[2,2]]`}, {"/game/start", ""}, {"/game/leave", ""}, {"/game/template", `,"name":"Glider"`}} {
 		if reply := p.call(call[0], on(id, call[1])); reply.Status != protocol.StatusBusy || !strings.Contains(reply.Message, "storage is full") {
 			t.Errorf("%s: %d %s", call[0], reply.Status, reply.Message)
@@ -337,6 +338,6 @@ func TestDiskFullWhileEditing(t *testing.T) {
 		t.Errorf("EDIT: %v %q", status, reply)
 	}
 	p.must("/game/stats", on(id, ""), nil)
-	log.full = false
+	log.full.Store(false)
 	p.must("/game/cells", on(id, `,"cells":[[2,2]]`), nil)
 }
