@@ -372,11 +372,14 @@ func (c *crash) compare(want state) {
 		Grids      []struct{ Hash string }
 	}
 	limit := time.Now().Add(time.Minute)
-	for now.Generation < want.generation { // the node ticks, as the copy did
+	for ; ; <-time.After(rest) { // the node ticks, as the copy did
 		if time.Now().After(limit) {
 			c.t.Fatalf("round %d: the game came back at generation %d and does not get to %d", c.round, now.Generation, want.generation)
 		}
 		p.must("/game/stats", fmt.Sprintf(`{"game":%q}`, c.game), &now)
+		if now.Generation >= want.generation {
+			break
+		}
 	}
 	for i, hash := range want.hashes {
 		c.expectHash(p, i, want.generation, hash, "replayed")

@@ -111,9 +111,9 @@ func TestNodesShareWhatLasts(t *testing.T) {
 	if _, err := http.PostForm("http://"+a.internal+"/admin/moderation/mute", url.Values{"uid": {account}, "for": {"1h"}}); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(patience); ; <-time.After(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; <-time.After(rest) {
 		annB.send(string(protocol.AppendMaskedFrame(nil, protocol.OpText, [4]byte{}, []byte(`{"route":"/chat/public","msgId":9,"content":{"text":"la"}}`))))
-		if e := annB.await("/chat/public"); e.MsgID != (protocol.MsgID{}) && e.Status == protocol.StatusRefused {
+		if e := annB.await("/chat/public"); e.MsgID != (protocol.MsgID{}) && e.Status == protocol.StatusRefused && strings.Contains(e.Message, "muted") {
 			break
 		}
 		if time.Now().After(deadline) {
