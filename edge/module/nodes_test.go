@@ -50,7 +50,7 @@ func TestPresenceOfNodes(t *testing.T) {
 	})
 	c := base.another() // it asks who is there
 	soon(t, "Ben is known", func() bool {
-		return a.table.tools.presence.present("0", "Ben") && c.table.tools.presence.present("0", "Ben")
+		return a.table.tools.presence.present("0", "Ben") && c.table.tools.presence.present("0", "Ben") && c.table.tools.presence.present("0", "Ann")
 	})
 	cleo := c.play("0", "Cleo", "")
 	ann.await("Cleo joins", func(got []string) bool {
@@ -69,6 +69,10 @@ func TestPresenceOfNodes(t *testing.T) {
 	}
 	c.table.Close()
 	ann.await("Cleo leaves", func(got []string) bool { return strings.Contains(strings.Join(got, "\n"), `"left":["Cleo"],"count":2`) })
+	silent := b.table.tools.presence
+	silent.mu.Lock()
+	silent.nodes.timer.Stop()
+	silent.mu.Unlock()
 	presence := a.table.tools.presence
 	presence.mu.Lock()
 	for origin := range presence.nodes.heard {
@@ -80,10 +84,8 @@ func TestPresenceOfNodes(t *testing.T) {
 	if got := people(ann); got != "1 [Ann]" {
 		t.Errorf("alone Ann sees %s", got)
 	}
-	b.table.tools.presence.repeat()
-	if got := people(ann); got != "2 [Ann Ben]" {
-		t.Errorf("after the silence Ann sees %s", got)
-	}
+	silent.repeat()
+	soon(t, "Ben is back after the silence", func() bool { return people(ann) == "2 [Ann Ben]" })
 	ben.hangUp()
 	soon(t, "Ben has gone", func() bool { return people(ann) == "1 [Ann]" })
 }
