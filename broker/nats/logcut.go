@@ -23,14 +23,13 @@ func (l *Log) Trim(ctx context.Context, log string, token, seq uint64) error {
 }
 
 func (j *journal) trim(ctx context.Context, token, seq uint64) error {
-	var gone []shot
 	changed := false
 	_, err := j.commit(ctx, token, func(now end) (*change, error) {
-		var err error
-		if gone, err = j.shotsFrom(ctx, 0, seq); err != nil {
+		gone, err := j.shotsFrom(ctx, 0, seq)
+		if err != nil {
 			return nil, err
 		}
-		c := &change{first: now.next(), low: min(max(seq, now.low), now.next()), dead: now.dead, with: j.marks(gone)}
+		c := &change{first: now.next(), low: min(max(seq, now.low), now.next()), dead: now.dead, with: j.marks(gone), gone: gone}
 		if changed = c.low > now.low || len(gone) > 0; !changed && token == now.token {
 			return nil, nil
 		}
@@ -39,7 +38,6 @@ func (j *journal) trim(ctx context.Context, token, seq uint64) error {
 	if err != nil || !changed {
 		return err
 	}
-	j.forget(ctx, gone)
 	return j.purge(ctx)
 }
 
@@ -75,29 +73,24 @@ func (l *Log) Cut(ctx context.Context, log string, token, from uint64) error {
 }
 
 func (j *journal) cut(ctx context.Context, token, from uint64) error {
-	var gone []shot
 	_, err := j.commit(ctx, token, func(now end) (*change, error) {
-		gone = nil
 		if from >= now.next() && token == now.token {
 			return nil, nil
 		}
 		if from >= now.next() {
 			return &change{first: now.next(), low: now.low, dead: now.dead}, nil
 		}
-		var err error
-		if gone, err = j.shotsFrom(ctx, from+1, math.MaxUint64); err != nil {
+		gone, err := j.shotsFrom(ctx, from+1, math.MaxUint64)
+		if err != nil {
 			return nil, err
 		}
 		c, err := j.without(ctx, now, from)
 		if err != nil {
 			return nil, err
 		}
-		c.with = j.marks(gone)
+		c.with, c.gone = j.marks(gone), gone
 		return c, nil
 	})
-	if err == nil {
-		j.forget(ctx, gone)
-	}
 	return err
 }
 

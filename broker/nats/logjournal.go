@@ -140,6 +140,7 @@ type change struct {
 	low     uint64
 	dead    []span
 	with    []*nats.Msg // stored together with it
+	gone    []shot      // snapshots that it marks as gone; they are removed behind it
 }
 
 // noToken is the token of a change that anybody may make.
@@ -265,6 +266,7 @@ func (j *journal) attempt(ctx context.Context, w *attempts) error {
 		return err
 	}
 	j.end = end{g, last - uint64(len(c.with))}
+	j.forget(ctx, c.gone) // when a write is found later, nobody knows with which of the plans: tidy removes what it marks
 	return nil
 }
 

@@ -67,22 +67,20 @@ func (l *Log) upload(ctx context.Context, prefix string, data []byte, n int) err
 
 // publish makes a snapshot the one of its place, and drops the one that was there.
 func (j *journal) publish(ctx context.Context, token, at uint64, head *nats.Msg) error {
-	var gone []shot
 	_, err := j.commit(ctx, token, func(now end) (*change, error) {
 		shots, err := j.shots(ctx)
 		if err != nil {
 			return nil, err
 		}
-		gone = shots[:0]
+		gone := shots[:0]
 		for _, s := range shots {
 			if s.at == at {
 				gone = append(gone, s)
 			}
 		}
-		return &change{first: now.next(), low: now.low, dead: now.dead, with: append(j.marks(gone), head)}, nil
+		return &change{first: now.next(), low: now.low, dead: now.dead, with: append(j.marks(gone), head), gone: gone}, nil
 	})
 	if err == nil {
-		j.forget(ctx, gone)
 		j.tidy(ctx)
 	}
 	return err
