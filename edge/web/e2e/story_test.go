@@ -17,8 +17,8 @@ func agree(t *testing.T, pages ...*page) (seen report) {
 			Grids      []struct{ Hash string }
 		}
 		pages[0].eval(`
-			const { ask, id } = await import('/play.js');
-			return await ask('/game/stats', { game: id }).catch(() => null)`, &node)
+			const { ask } = await import('/play.js');
+			return await ask('/game/stats')`, &node)
 		if len(node.Grids) == 0 {
 			return false // it moves to another node
 		}
