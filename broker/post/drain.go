@@ -134,7 +134,7 @@ func (o *Office) file(ctx context.Context, d *desk) (f filing, err error) {
 	defer dir.Close()
 	for _, r := range records {
 		if err = o.at("record"); err == nil {
-			err = o.fileOne(d, dir, &f, r)
+			err = o.fileOne(ctx, d, dir, &f, r)
 		}
 		if err != nil || f.bytes > maxBatchBytes {
 			break
@@ -181,11 +181,19 @@ func (o *Office) spool(ctx context.Context, d *desk) ([]broker.Record, error) {
 	return records, nil
 }
 
-// fileOne makes a file of one spool record, unless there is one of its key: then an earlier try was cut short after it.
-func (o *Office) fileOne(d *desk, dir *maildir.Dir, f *filing, r broker.Record) error {
+// fileOne makes a file of one spool record, unless there is one of its key: then an earlier try was cut short after it. Of a record that
+// another node has taken out meanwhile nothing is made: its file is there, or was removed already and must not come back.
+func (o *Office) fileOne(ctx context.Context, d *desk, dir *maildir.Dir, f *filing, r broker.Record) error {
 	base, content := splitSpool(r.Value)
 	key := r.Key[len(d.box.spool()):]
 	if d.find(key) < 0 {
+		if o.options.Shared {
+			if _, err := o.store.Get(ctx, r.Key); errors.Is(err, broker.ErrNotFound) {
+				return o.look(ctx, d)
+			} else if err != nil {
+				return err
+			}
+		}
 		file, err := dir.Put(o.names.Unique(time.Now()), base, content)
 		if errors.Is(err, fs.ErrExist) { // of another node, since we looked
 			file, err = dir.Find(base)

@@ -121,6 +121,42 @@ func TestFiledWhileRead(t *testing.T) {
 	}
 }
 
+// Goal: a mail that one node has made a file and its player has deleted does not come back by another node that was about to file it.
+// Method: a node that stands still between its look at the box and the file, until the other has read and deleted.
+func TestDeletedWhileFiled(t *testing.T) {
+	root, store := t.TempDir(), memory.NewStore()
+	t.Cleanup(func() { _ = store.Close() })
+	about, goOn := make(chan struct{}, 1), make(chan struct{})
+	release := sync.OnceFunc(func() { close(goOn) })
+	late := open(t, Options{Root: root, Store: store, Host: "a", Shared: true, step: func(step string) error {
+		if step == "record" {
+			select {
+			case about <- struct{}{}:
+			default:
+			}
+			<-goOn
+		}
+		return nil
+	}})
+	t.Cleanup(release)
+	quick := open(t, Options{Root: root, Store: store, Host: "b", Shared: true})
+	gone, kept := send(t, late, ann, Mail{Body: "gone"}), send(t, late, ann, Mail{Body: "kept"})
+	<-about
+	if got := keysOf(quick.All(t.Context(), ann)); !slices.Equal(got, []string{gone, kept}) {
+		t.Error("read:", got)
+	}
+	if err := quick.Delete(t.Context(), ann, gone); err != nil {
+		t.Error(err)
+	}
+	release()
+	for _, o := range []*Office{late, quick} {
+		if got := keysOf(o.All(t.Context(), ann)); !slices.Equal(got, []string{kept}) {
+			t.Error("after the deletion:", got)
+		}
+	}
+	checkOnce(t, root, map[Box][]string{ann: {kept}})
+}
+
 // hurried is a store that calls a function before a mail of Ann's is committed.
 type hurried struct {
 	broker.Store
