@@ -253,10 +253,10 @@ func (k *chainKill) judge(s *chain.Status) {
 	}
 }
 
-// news takes all completion messages: one for each chain.
+// news takes all completion messages: one for each chain. They come behind the ends of the chains.
 func (k *chainKill) news(get func(string, any)) {
 	seen := map[string]int{}
-	for {
+	for deadline := time.Now().Add(patience); ; {
 		var page struct {
 			Completions []struct {
 				Message struct {
@@ -265,7 +265,7 @@ func (k *chainKill) news(get func(string, any)) {
 			}
 		}
 		get("/completions?max=100&wait=1", &page)
-		if len(page.Completions) == 0 {
+		if len(page.Completions) == 0 && (k.all(seen) || time.Now().After(deadline)) {
 			break
 		}
 		for _, c := range page.Completions {
@@ -278,4 +278,14 @@ func (k *chainKill) news(get func(string, any)) {
 			k.t.Errorf("chain %s has %d completion messages", hash, seen[hash])
 		}
 	}
+}
+
+// all says whether every accepted chain is among those seen.
+func (k *chainKill) all(seen map[string]int) bool {
+	for hash := range k.accepted {
+		if seen[hash] == 0 {
+			return false
+		}
+	}
+	return true
 }

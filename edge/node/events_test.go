@@ -130,7 +130,7 @@ func (p *process) submit(message string) (hash string) {
 	}
 	_, hash, _ = strings.Cut(message, `"hash":"`)
 	hash, _, _ = strings.Cut(hash, `"`)
-	if status, body := p.request("GET", "/work/"+hash+"?wait=20", ""); status != http.StatusOK || !strings.Contains(body, `"reason":`) {
+	if status, body := p.request("GET", "/work/"+hash+"?wait=30", ""); status != http.StatusOK || !strings.Contains(body, `"reason":`) {
 		p.t.Fatal(status, body)
 	}
 	return hash
@@ -155,7 +155,7 @@ func TestEventsMessages(t *testing.T) {
 		t.Fatal(status, body)
 	}
 	events.messages(stale("processStatusCounts", ""), stale("processes", "LIST"), stale("processes", hash))
-	p.request("GET", "/work/"+hash+"?wait=20", "")
+	p.request("GET", "/work/"+hash+"?wait=30", "")
 	events.calm()
 	if status, body := p.request("DELETE", "/api/processes/"+hash, ""); status != http.StatusNoContent {
 		t.Fatal(status, body)
