@@ -128,8 +128,9 @@ func TestDeletedWhileFiled(t *testing.T) {
 	t.Cleanup(func() { _ = store.Close() })
 	about, goOn := make(chan struct{}, 1), make(chan struct{})
 	release := sync.OnceFunc(func() { close(goOn) })
+	var armed atomic.Bool
 	late := open(t, Options{Root: root, Store: store, Host: "a", Shared: true, step: func(step string) error {
-		if step == "record" {
+		if step == "record" && armed.Load() {
 			select {
 			case about <- struct{}{}:
 			default:
@@ -140,9 +141,14 @@ func TestDeletedWhileFiled(t *testing.T) {
 	}})
 	t.Cleanup(release)
 	quick := open(t, Options{Root: root, Store: store, Host: "b", Shared: true})
-	gone, kept := send(t, late, ann, Mail{Body: "gone"}), send(t, late, ann, Mail{Body: "kept"})
+	kept := send(t, late, ann, Mail{Body: "kept"})
+	if got := keysOf(late.All(t.Context(), ann)); !slices.Equal(got, []string{kept}) {
+		t.Error("filed:", got)
+	}
+	armed.Store(true)
+	gone := send(t, late, ann, Mail{Body: "gone"})
 	<-about
-	if got := keysOf(quick.All(t.Context(), ann)); !slices.Equal(got, []string{gone, kept}) {
+	if got := keysOf(quick.All(t.Context(), ann)); !slices.Equal(got, []string{kept, gone}) {
 		t.Error("read:", got)
 	}
 	if err := quick.Delete(t.Context(), ann, gone); err != nil {
