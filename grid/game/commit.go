@@ -119,8 +119,8 @@ func (g *Game) batch(now time.Time) {
 		taken++
 		e, err := r.admit(g.m)
 		if err != nil {
-			r.done(result{err: err})
 			g.settle(r)
+			r.done(result{err: err})
 			continue
 		}
 		body = e.append(body)
@@ -172,8 +172,8 @@ func (g *Game) refuseBatch(requests []*request) {
 		err = ErrAway
 	}
 	for _, r := range requests {
-		r.done(result{err: err})
 		g.settle(r)
+		r.done(result{err: err})
 	}
 }
 
@@ -288,6 +288,9 @@ func (g *Game) applyCommit(c *commit) {
 	if other {
 		g.publish()
 	}
+	g.mu.Lock()
+	g.backlog = max(g.backlog-cost, 0) // before the answers: who got one may ask again
+	g.mu.Unlock()
 	if !m.ended {
 		c.tell(results)
 	}
@@ -296,9 +299,6 @@ func (g *Game) applyCommit(c *commit) {
 			g.afterEdits(i)
 		}
 	}
-	g.mu.Lock()
-	g.backlog = max(g.backlog-cost, 0)
-	g.mu.Unlock()
 	if other {
 		g.changed(&before)
 	}

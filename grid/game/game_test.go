@@ -377,6 +377,26 @@ func TestBacklog(t *testing.T) {
 	must[Ack](t)(g.EditWait(ctx, "anna", 0, Edit{Kind: Place, X: 50}))
 }
 
+// Goal: whoever was answered may ask again at once, although the mailbox had no more room. Method: an edit that is asked for by the
+// answer to the one before, with room for one; a refused one between them.
+func TestBacklogOfTheAnswered(t *testing.T) {
+	w := newWorld(t, func(w *world) { w.limits.Backlog = 1 })
+	g := w.create(CreateRequest{})
+	answers := make(chan error, 3)
+	ask := func(user string, then func()) {
+		g.Edit(user, 0, []Edit{{Kind: Place, Policy: Overwrite}}, func(_ Ack, err error) {
+			answers <- err
+			then()
+		})
+	}
+	ask("anna", func() { ask("bob", func() { ask("anna", func() {}) }) })
+	for _, want := range []error{nil, ErrNotMember, nil} {
+		if err := <-answers; !errors.Is(err, want) {
+			t.Errorf("answered %v, want %v", err, want)
+		}
+	}
+}
+
 // Goal: a rewind that the disk refuses leaves the game as it is. Method: a log that refuses writes, then works again.
 func TestRewindOnFullDisk(t *testing.T) {
 	w := newWorld(t)
