@@ -79,7 +79,7 @@ var keepTen = broker.Keep{Messages: 10}
 // insist publishes until it is answered that the message is stored, which a node with a short wait may not hear at once.
 func insist(t *testing.T, b *Bus, subject, text string) (at broker.Position) {
 	t.Helper()
-	eventually(t, "the answer to "+text, func() (ok bool) {
+	elected(t, "the answer to "+text, func() (ok bool) {
 		var err error
 		at, err = publishWait(t, b, subject, text, keepTen)
 		return err == nil
@@ -90,7 +90,7 @@ func insist(t *testing.T, b *Bus, subject, text string) (at broker.Position) {
 // past asks for the history until it comes: servers may be about to elect.
 func past(t *testing.T, b *Bus, subject string, since broker.Position, limit int) (r broker.Recovery) {
 	t.Helper()
-	eventually(t, "the history", func() (ok bool) {
+	elected(t, "the history", func() (ok bool) {
 		var err error
 		r, err = b.History(context.Background(), subject, since, limit)
 		return err == nil
@@ -265,7 +265,7 @@ func TestClusterLosesLeader(t *testing.T) {
 	halt(leader)
 	begin := time.Now()
 	stopped.Store(true)
-	eventually(t, "answers by the others", func() bool { return after.Load() >= 50 && a.Health() == nil })
+	elected(t, "answers by the others", func() bool { return after.Load() >= 50 && a.Health() == nil })
 	took := time.Since(begin).Round(time.Millisecond)
 	close(end)
 	work.Wait()

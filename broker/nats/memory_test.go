@@ -103,7 +103,7 @@ func TestMemoryClusterRestarts(t *testing.T) {
 	for i, s := range c.servers {
 		halt(s)
 		c.again(i)
-		eventually(t, "the server to be well", func() bool { return c.servers[i].Healthz(&server.HealthzOptions{}).Status == "ok" })
+		elected(t, "the server to be well", func() bool { return c.servers[i].Healthz(&server.HealthzOptions{}).Status == "ok" })
 	}
 	r := past(t, b, subject, broker.Position{}, 10)
 	if len(r.Messages) != 1 || r.Messages[0].Position != first {

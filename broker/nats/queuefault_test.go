@@ -111,7 +111,7 @@ func (m *mill) finish() {
 	m.stop.Store(true)
 	defer m.work.Wait()
 	defer m.idle.Store(true)
-	eventually(m.t, "all jobs whose put was answered were reserved", func() bool {
+	elected(m.t, "all jobs whose put was answered were reserved", func() bool {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		for id := range m.put {
@@ -322,7 +322,7 @@ func TestQueueServerLost(t *testing.T) {
 	}
 	begin := time.Now()
 	before := [3]int{m.count(0), m.count(1), m.count(2)}
-	eventually(t, "all nodes put again", all(before))
+	elected(t, "all nodes put again", all(before))
 	t.Logf("all nodes went on after %s", time.Since(begin))
 	m.finish()
 	m.check(0)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,11 +36,11 @@ func runLoad(t *testing.T, nodes ...*State) *load {
 	t.Cleanup(l.end)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	_, err := nodes[0].Store().Commit(ctx, broker.OpCreate("coins/a", []byte("1000")), broker.OpCreate("coins/b", []byte("1000")),
-		broker.OpCreate("coins/moved", []byte("0")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, "the coins", func() bool {
+		_, err := nodes[0].Store().Commit(ctx, broker.OpCreate("coins/a", []byte("1000")), broker.OpCreate("coins/b", []byte("1000")),
+			broker.OpCreate("coins/moved", []byte("0")))
+		return err == nil || errors.Is(err, broker.ErrExists)
+	})
 	for i, n := range nodes {
 		l.work.Go(func() { l.repeat(func(round int) { l.put(n.Store(), fmt.Sprint("put/", i), round) }) })
 		l.work.Go(func() { l.repeat(func(int) { l.move(n.Store()) }) })
@@ -143,7 +142,7 @@ func (l *load) append(log broker.Log) {
 func (l *load) progress(what string, count int64) {
 	l.t.Helper()
 	from := l.answered.Load()
-	eventually(l.t, what, func() bool { return l.answered.Load() >= from+count })
+	elected(l.t, what, func() bool { return l.answered.Load() >= from+count })
 }
 
 func (l *load) end() {
@@ -159,8 +158,7 @@ func (l *load) end() {
 func (l *load) verify() {
 	l.t.Helper()
 	l.end()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
+	ctx := context.Background() // each call has its wait
 	for _, n := range l.nodes {
 		var all []broker.Record
 		eventually(l.t, "a list", func() (ok bool) {
@@ -187,12 +185,16 @@ func (l *load) verify() {
 }
 
 func (l *load) entriesAre(ctx context.Context, log broker.Log) {
+	const page = 2000 // a call must not take longer than its wait, however many there are
 	var found []broker.LogEntry
-	eventually(l.t, "the log", func() (ok bool) {
-		var err error
-		found, err = log.Read(ctx, "load", 0, math.MaxInt)
-		return err == nil
-	})
+	for more := true; more; {
+		eventually(l.t, "the log", func() bool {
+			some, err := log.Read(ctx, "load", uint64(len(found))+1, page)
+			found = append(found, some...)
+			more = len(some) == page
+			return err == nil
+		})
+	}
 	seen := make(map[string]bool)
 	last := 0
 	for _, e := range found {
@@ -266,11 +268,9 @@ func TestStateKills(t *testing.T) {
 // leaderOf returns the name of the server that leads a vault's stream.
 func leaderOf(t *testing.T, v *vault) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
 	leader := ""
-	eventually(t, "a leader", func() bool {
-		i, err := v.about(ctx, "STREAM.INFO", nil)
+	elected(t, "a leader", func() bool {
+		i, err := v.about(context.Background(), "STREAM.INFO", nil)
 		if err == nil && i.Cluster != nil {
 			leader = i.Cluster.Leader
 		}

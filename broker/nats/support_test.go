@@ -170,14 +170,25 @@ func (p pair) Close() error { return nil }
 // eventually polls until ok, and fails the test when patience ends.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
+	poll(t, patience, what, ok)
+}
+
+// elected is eventually where servers elect a leader first: a round of theirs takes nine seconds, and may be in vain.
+func elected(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	poll(t, 3*patience, what, ok)
+}
+
+func poll(t testing.TB, most time.Duration, what string, ok func() bool) {
+	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(patience); time.Now().Before(end); <-tick.C {
+	for end := time.Now().Add(most); time.Now().Before(end); <-tick.C {
 		if ok() {
 			return
 		}
 	}
-	t.Fatalf("waited %s in vain: %s", patience, what)
+	t.Fatalf("waited %s in vain: %s", most, what)
 }
 
 // bootPlain runs a server without JetStream.
