@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
+	"gosper/broker"
 	"gosper/broker/post"
 	"gosper/protocol"
 )
@@ -117,6 +120,41 @@ func TestFriendAcceptedOnce(t *testing.T) {
 	}
 	if reply := ann.call("/friend/respond", `{"key":"`+ann.requests()[0]+`"}`); reply.Message != faultFriends.Message || len(ann.friendsOf()) != 1 {
 		t.Error(reply.Status, reply.Message, ann.friendsOf())
+	}
+}
+
+// afterFriends is a store that calls a function after the next list of friends was read.
+type afterFriends struct {
+	broker.Store
+	next atomic.Pointer[func()]
+}
+
+func (s *afterFriends) Get(ctx context.Context, key string) (broker.Record, error) {
+	record, err := s.Store.Get(ctx, key)
+	if strings.HasPrefix(key, friendKey("0", "")) {
+		if next := s.next.Swap(nil); next != nil {
+			(*next)()
+		}
+	}
+	return record, err
+}
+
+// Goal: who removes a friend at the moment in which the other accepts leaves no friendship on one side. Method: the answer comes between
+// the two lists that a removal reads.
+func TestFriendRemovedWhileAccepted(t *testing.T) {
+	store := &afterFriends{}
+	r := newRigOn(t, nil, func(s broker.Store) broker.Store {
+		store.Store = s
+		return store
+	})
+	ann, ben := r.play("0", "Ann", ""), r.play("0", "Ben", "")
+	ben.must("/friend/request", `{"gn_target":"Ann"}`, nil)
+	key := ann.requests()[0]
+	accept := func() { ann.must("/friend/respond", `{"key":"`+key+`"}`, nil) }
+	store.next.Store(&accept)
+	ben.must("/friend/remove", `{"gn_target":"Ann"}`, nil)
+	if len(ann.friendsOf()) != 0 || len(ben.friendsOf()) != 0 {
+		t.Errorf("after the removal: %v and %v", ann.friendsOf(), ben.friendsOf())
 	}
 }
 

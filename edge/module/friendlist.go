@@ -111,7 +111,8 @@ func faultManyFriends(most int, who string) *Fault {
 	return refuseGate(protocol.StatusTooMuch, 93, fmt.Sprintf("%s as many friends as one may have (%d)", who, most))
 }
 
-// unfriend ends a friendship on both sides. It says whether there was one.
+// unfriend ends a friendship on both sides. It says whether there was one. Both lists are written, also one that stays as it is: they
+// were read one after the other, and only their revisions say that they belong together.
 func (t *Tools) unfriend(ctx context.Context, world, a, b string) (were bool, err error) {
 	err = again(func() error {
 		mine, theirs, err := t.loadBoth(ctx, world, a, b)
@@ -122,17 +123,14 @@ func (t *Tools) unfriend(ctx context.Context, world, a, b string) (were bool, er
 		if were = i >= 0 || k >= 0; !were || a == b {
 			return nil
 		}
-		var ops []broker.Op
 		for list, at := range map[*friendList]int{mine: i, theirs: k} {
-			if at < 0 {
-				continue
+			if at >= 0 {
+				list.Friends = slices.Delete(list.Friends, at, at+1)
 			}
-			list.Friends = slices.Delete(list.Friends, at, at+1)
-			op, err := list.op()
-			if err != nil {
-				return err
-			}
-			ops = append(ops, op)
+		}
+		ops, err := bothLists(mine, theirs)
+		if err != nil {
+			return err
 		}
 		_, err = t.store.Commit(ctx, ops...)
 		return err
