@@ -90,11 +90,14 @@ type letter struct {
 func reach(ctx context.Context, o Options) (*link, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.StartWait)
 	defer cancel()
-	for {
+	for told := false; ; told = true {
 		l, err := dial(o)
 		var network net.Error
 		if err == nil || !errors.Is(err, nats.ErrNoServers) && !errors.Is(err, nats.ErrTimeout) && !errors.Is(err, io.EOF) && !errors.As(err, &network) {
 			return l, err
+		}
+		if !told {
+			o.Log.Info("no NATS server answers yet", "error", err, "patience", o.StartWait)
 		}
 		select {
 		case <-ctx.Done():
