@@ -190,7 +190,7 @@ func loginWithPassword(t *Tools, c *Call, in *credentialsIn) (loggedInOut, error
 	if err != nil {
 		return loggedInOut{}, err
 	}
-	session, _, err := t.logIn(c, a, t.options.SeveralLogins)
+	session, _, err := t.logInKnown(c, a)
 	return loggedInOut{session}, err
 }
 
@@ -217,10 +217,12 @@ func (t *Tools) authenticate(c *Call, nameOrEmail, password string) (*account, e
 		return nil, err
 	}
 	if !right {
-		return nil, refuseGate(protocol.StatusInvalid, 1, "Incorrect credentials")
+		return nil, faultCredentials
 	}
 	return a, nil
 }
+
+var faultCredentials = refuseGate(protocol.StatusInvalid, 1, "Incorrect credentials")
 
 // logIn makes the newest login of an account in one commit with ops, and lets the call's connection speak for it. It
 // returns a session token and the login's id. The player of the connection stays when the account is the same. share
@@ -253,6 +255,26 @@ func (t *Tools) logIn(c *Call, a *account, share bool, ops ...broker.Op) (sessio
 	}
 	session, err = t.sessionToken(who, who.Login)
 	return session, who.Login, err
+}
+
+// logInKnown is logIn for who knew the password of a, unless the account has another one since.
+func (t *Tools) logInKnown(c *Call, a *account) (session, login string, err error) {
+	err = again(func() error {
+		now, err := t.loadAccount(c.Context, a.ID)
+		if err != nil {
+			return err
+		}
+		if now.Password != a.Password {
+			return faultCredentials
+		}
+		same, err := now.save()
+		if err != nil {
+			return err
+		}
+		session, login, err = t.logIn(c, now, t.options.SeveralLogins, same)
+		return err
+	})
+	return session, login, err
 }
 
 type forgotIn struct {
@@ -315,7 +337,7 @@ func logout(t *Tools, c *Call, in *logoutIn) (empty, error) {
 		if err := t.store.Delete(c.Context, loginKey(account), broker.AnyRevision); err != nil && !errors.Is(err, broker.ErrNotFound) {
 			return empty{}, err
 		}
-		t.replaceLogin(account, "", 0, c.Session)
+		t.replaceLogin(c.Context, account, "", c.Session)
 	}
 	_, err := t.speakAs(c, &Identity{ClientCode: c.ClientCode}, nil)
 	return empty{}, err

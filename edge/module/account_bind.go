@@ -72,7 +72,7 @@ func bindAccount(t *Tools, c *Call, in *bindAccountIn) (bindAccountOut, error) {
 		}
 		a.Username, a.Email, a.Password, a.Stage = name, "", password, stageComplete
 		_, err = t.store.Commit(c.Context, w.take(a, usernameKey(name))...)
-		if !beaten(err) {
+		if !overtaken(err) {
 			return bindAccountOut{name}, err
 		}
 	}

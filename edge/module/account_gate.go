@@ -82,18 +82,17 @@ func (t *Tools) loginDevice(c *Call, hash string) (uniqueOut, error) {
 		}
 		ops = []broker.Op{broker.OpCreate(deviceKey(hash), []byte(a.ID)), broker.OpCreate(accountKey(a.ID), value)}
 	}
-	token, session, err := t.loginToken(c, a, ops...)
+	session, id, err := t.logIn(c, a, t.options.SeveralLogins, ops...)
+	if err != nil {
+		return uniqueOut{}, err
+	}
+	token, err := t.loginTokenOf(a, id)
 	return uniqueOut{Token: token, Session: session, New: isNew}, err
 }
 
-// loginToken logs in and returns a login token and a session token.
-func (t *Tools) loginToken(c *Call, a *account, ops ...broker.Op) (token, session string, err error) {
-	session, id, err := t.logIn(c, a, t.options.SeveralLogins, ops...)
-	if err != nil {
-		return "", "", err
-	}
-	token, err = t.tokens.sign(Claims{Account: a.ID, Login: id, Kind: KindLogin})
-	return token, session, err
+// loginTokenOf returns the token of a login of an account.
+func (t *Tools) loginTokenOf(a *account, login string) (string, error) {
+	return t.tokens.sign(Claims{Account: a.ID, Login: login, Kind: KindLogin})
 }
 
 type loginIn struct {
@@ -127,6 +126,10 @@ func login(t *Tools, c *Call, in *loginIn) (loginOut, error) {
 	if err != nil {
 		return loginOut{}, err
 	}
-	token, session, err := t.loginToken(c, a)
+	session, id, err := t.logInKnown(c, a)
+	if err != nil {
+		return loginOut{}, err
+	}
+	token, err := t.loginTokenOf(a, id)
 	return loginOut{Token: token, Account: a.Username, Email: a.Email, Session: session}, err
 }

@@ -217,6 +217,55 @@ func TestLoginMeanwhile(t *testing.T) {
 	}
 }
 
+// Goal: of two logins at once the one that was written last stays, alone. Method: a login while another is written and has not yet
+// ended the older ones.
+func TestLoginsAtOnce(t *testing.T) {
+	store := &afterLogin{}
+	r := newRigOn(t, nil, func(s broker.Store) broker.Store {
+		store.Store = s
+		return store
+	})
+	late, fresh := r.connect(), r.connect()
+	login := func() { fresh.must("/user/loginUnique", `{"unique_id":"device"}`, nil) }
+	store.written.Store(&login)
+	if reply := late.call("/user/loginUnique", `{"unique_id":"device"}`); reply.Status != protocol.StatusExpired {
+		t.Errorf("the older login: %d %s", reply.Status, reply.Message)
+	}
+	if late.closeCode() != protocol.CloseReplaced || fresh.closeCode() != 0 {
+		t.Errorf("closed with %v and %v", late.closeCode(), fresh.closeCode())
+	}
+}
+
+// Goal: where several logins may be, one more leaves a world token alone, and does not bring back what a new password has ended.
+// Method: a login beside a world token; one that has read the record when the password is set.
+func TestSharedLogin(t *testing.T) {
+	store := &afterLogin{}
+	r := newRigOn(t, func(o *Options) { o.SeveralLogins = true }, func(s broker.Store) broker.Store {
+		store.Store = s
+		return store
+	})
+	owner := r.complete("alfred", "Secret1")
+	const known = `{"username":"alfred","password":"Secret1"}`
+	world, err := r.table.IssueToken(t.Context(), owner.identity().Account, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var thief loggedInOut
+	r.connect().must("/user/loginWithPassword", known, &thief)
+	if _, err := r.table.Authenticate(t.Context(), world); err != nil {
+		t.Error("a world token after another login:", err)
+	}
+	set := func() { owner.must("/user/enterNewPassword", `{"password":"Secret2"}`, nil) }
+	store.next.Store(&set)
+	late := r.connect()
+	if reply := late.call("/user/loginWithPassword", known); reply.Status != protocol.StatusInvalid || late.identity().LoggedIn {
+		t.Errorf("the old password while the new one is set: %d %s", reply.Status, reply.Message)
+	}
+	if _, err := r.table.Authenticate(t.Context(), thief.Session); err == nil || owner.closeCode() != 0 {
+		t.Errorf("a token of before the new password: %v; its owner is closed with %v", err, owner.closeCode())
+	}
+}
+
 // Goal: a code that went to a wrong address is of no use after the address was put right. Method: a guest registers
 // twice, a stranger tries the first code.
 func TestCodeOfWrongAddress(t *testing.T) {

@@ -160,7 +160,7 @@ func verifyEmailCode(t *Tools, c *Call, in *verifyIn) (verifyOut, error) {
 	}
 	out := verifyOut{Email: string(email), unbound: in.Status == verifyUnbind}
 	for range mostTries {
-		if err = t.setEmail(c, &out); !beaten(err) {
+		if err = t.setEmail(c, &out); !overtaken(err) {
 			break
 		}
 	}

@@ -152,7 +152,7 @@ func upgradeBuilding(t *Tools, c *Call, in *upgradeIn) (buildingOut, error) {
 			return buildingOut{}, err
 		}
 		out, err := t.beginBuilding(c, empire, in, turn)
-		if !beaten(err) {
+		if !overtaken(err) {
 			return out, err
 		}
 	}

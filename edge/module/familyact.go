@@ -68,7 +68,7 @@ func (t *Tools) changeFamilyOf(ctx context.Context, world, id string, none *Faul
 		if err := do(a); err != nil {
 			return nil, err
 		}
-		if err := t.commitAct(ctx, a); !beaten(err) {
+		if err := t.commitAct(ctx, a); !overtaken(err) {
 			return a, err
 		}
 	}
@@ -95,11 +95,6 @@ func (t *Tools) commitAct(ctx context.Context, a *act) error {
 	}
 	_, err := t.store.Commit(ctx, ops...)
 	return err
-}
-
-// beaten says whether a commit failed because what it was based on has changed.
-func beaten(err error) bool {
-	return errors.Is(err, broker.ErrConflict) || errors.Is(err, broker.ErrExists) || errors.Is(err, broker.ErrNotFound)
 }
 
 // playerNamed reads the player that has a name in a world; the zero value when nobody has.

@@ -89,7 +89,7 @@ func createFamily(t *Tools, c *Call, in *createFamilyIn) (createFamilyOut, error
 			return createFamilyOut{}, err
 		}
 		err := t.commitAct(c.Context, a)
-		if beaten(err) {
+		if overtaken(err) {
 			continue
 		}
 		if err != nil {

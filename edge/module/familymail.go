@@ -174,7 +174,7 @@ func requestFamily(t *Tools, c *Call, in *familyNameIn) (requestFamilyOut, error
 			break
 		}
 		_, err = t.store.Commit(c.Context, append(ops, broker.OpUpdate(playerKey(c.Who.World, p.Account), encoded(p), p.revision))...)
-		if !beaten(err) {
+		if !overtaken(err) {
 			break
 		}
 		err = faultBusy

@@ -3,6 +3,7 @@ package module
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"gosper/broker"
 	"gosper/protocol"
@@ -20,24 +21,66 @@ const loginsRoute = "/nodes/logins"
 type loginNotice struct {
 	Origin  string `json:"origin"` // the node that has closed its own
 	Account string `json:"account"`
-	Login   string `json:"login"` // the only one that counts from now on; "": none does
-	// Revision is that of the record. Where a newer one is read already, that counts: its connections stay.
-	Revision uint64 `json:"revision,omitempty"`
+	Login   string `json:"login"` // what counts from now on, for a node that cannot read the record; "": nothing does
 }
 
-// replaceLogin closes every connection of the account that speaks for another login than the named one, on all nodes.
-// keep, which may be nil, stays.
-func (t *Tools) replaceLogin(account, login string, revision uint64, keep Session) {
-	t.online.replace(account, keep)
+// replaceLogin closes every connection of the account, on all nodes, that speaks for what its record does not name. login is what counts as
+// far as the caller knows. keep, which may be nil, stays.
+func (t *Tools) replaceLogin(ctx context.Context, account, login string, keep Session) {
+	t.endReplaced(ctx, account, login, slices.DeleteFunc(t.speakers(account), func(s speaker) bool { return keep != nil && s.ID() == keep.ID() }))
 	if !t.together {
 		return
 	}
-	notice := loginNotice{Origin: t.origin, Account: account, Login: login, Revision: revision}
+	notice := loginNotice{Origin: t.origin, Account: account, Login: login}
 	t.bus.Publish(loginsPattern, protocol.AppendPush(nil, loginsRoute, encoded(notice)), broker.Keep{}, func(_ broker.Position, err error) {
 		if err != nil {
 			t.log.Error("other nodes were not told of a login: connections of older ones may live on there", "account", account, "error", err)
 		}
 	})
+}
+
+// speaker is a connection of an account, and the login for which it spoke when it was looked at; "" is one that a service named.
+type speaker struct {
+	Session
+	login string
+}
+
+// speakers lists the connections on this node that speak for an account.
+func (t *Tools) speakers(account string) (all []speaker) {
+	for _, s := range t.online.sessions(account) {
+		if who := s.Who(); who.Account == account {
+			all = append(all, speaker{s, who.Login})
+		}
+	}
+	return all
+}
+
+// withLogin is speakers without those that a service named: whether they are older than a login elsewhere, nobody knows.
+func (t *Tools) withLogin(account string) []speaker {
+	return slices.DeleteFunc(t.speakers(account), func(s speaker) bool { return s.login == "" })
+}
+
+// endReplaced closes those of the speakers that the account's record does not name; if it cannot be read, those for another login than the
+// given one. They were looked at before the record is read, so one that is not in it was replaced. A connection that comes later
+// reads the record itself.
+func (t *Tools) endReplaced(ctx context.Context, account, login string, speakers []speaker) {
+	if len(speakers) == 0 {
+		return
+	}
+	newest, _, err := t.loadLogins(ctx, account)
+	if err != nil {
+		newest = logins{Login: login}
+	}
+	newest.end(speakers)
+}
+
+// end closes the speakers whose login does not count.
+func (l *logins) end(speakers []speaker) {
+	for _, s := range speakers {
+		if !l.counts(KindSession, s.login) && s.Who().Login == s.login {
+			s.Close(protocol.CloseReplaced)
+		}
+	}
 }
 
 // followLogins begins to listen to logins at other nodes.
@@ -56,29 +99,12 @@ func (t *Tools) hearLogin(m *broker.Message) {
 	if err != nil || push.Route != loginsRoute || json.Unmarshal(push.Content, &notice) != nil || notice.Origin == t.origin {
 		return
 	}
-	if len(t.online.sessions(notice.Account)) == 0 {
+	speakers := t.withLogin(notice.Account)
+	if len(speakers) == 0 {
 		return
 	}
-	if !t.later(func(ctx context.Context) { t.endReplaced(ctx, &notice) }) {
-		t.endOlder(notice.Account, logins{Login: notice.Login})
-	}
-}
-
-// endReplaced closes the connections that a login at another node replaces, by the newest word of it.
-func (t *Tools) endReplaced(ctx context.Context, notice *loginNotice) {
-	newest := logins{Login: notice.Login}
-	if l, revision, err := t.loadLogins(ctx, notice.Account); err == nil && notice.Revision > 0 && revision > notice.Revision {
-		newest = l
-	}
-	t.endOlder(notice.Account, newest)
-}
-
-// endOlder closes the connections of an account on this node that speak for a login that does not count.
-func (t *Tools) endOlder(account string, newest logins) {
-	for _, s := range t.online.sessions(account) {
-		if who := s.Who(); who.Account == account && who.Login != "" && !newest.counts(KindSession, who.Login) {
-			s.Close(protocol.CloseReplaced)
-		}
+	if !t.later(func(ctx context.Context) { t.endReplaced(ctx, notice.Account, notice.Login, speakers) }) {
+		(&logins{Login: notice.Login}).end(speakers)
 	}
 }
 
@@ -86,12 +112,13 @@ func (t *Tools) endOlder(account string, newest logins) {
 func (t *Tools) checkLogins(ctx context.Context) {
 	t.heardAgain(ctx, loginsPattern)
 	for _, account := range t.online.accounts() {
+		speakers := t.withLogin(account)
 		l, _, err := t.loadLogins(ctx, account)
 		if err != nil {
 			t.log.Error("logins cannot be checked after a gap of the bus", "error", err)
 			return
 		}
-		t.endOlder(account, l)
+		l.end(speakers)
 	}
 }
 

@@ -176,7 +176,7 @@ func TestLoginsOfNodesAtOnce(t *testing.T) {
 		t.Errorf("the older login: %d %s, closed with %v", reply.Status, reply.Message, late.closeCode())
 	}
 	account := fresh.identity().Account
-	b.table.tools.endReplaced(t.Context(), &loginNotice{Account: account, Login: "older", Revision: 1}) // as what was told just now
+	b.table.tools.endReplaced(t.Context(), account, "older", b.table.tools.withLogin(account)) // as what was told just now
 	if fresh.closeCode() != 0 || tab.closeCode() != 0 {
 		t.Errorf("the newer login is closed with %v and %v", fresh.closeCode(), tab.closeCode())
 	}

@@ -101,11 +101,6 @@ func (o *online) drop(id uint64, account string) {
 	o.byAccount[account] = rest
 }
 
-// replace closes every connection of an older login of the account, all but keep, which may be nil.
-func (o *online) replace(account string, keep Session) {
-	o.end(account, keep, protocol.CloseReplaced)
-}
-
 // end closes and forgets every connection of the account but keep, which may be nil.
 func (o *online) end(account string, keep Session, code protocol.CloseCode) {
 	o.mu.Lock()

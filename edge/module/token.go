@@ -1,9 +1,12 @@
 package module
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -141,26 +144,39 @@ func (t *Tools) loadLogins(ctx context.Context, account string) (l logins, revis
 // newLogin makes the newest login of an account, in one commit with ops, and closes the connections of the login it
 // replaces, except keep. With share an existing login stays and is used on.
 func (t *Tools) newLogin(ctx context.Context, account string, keep Session, share bool, ops ...broker.Op) (id string, err error) {
-	id = newLoginID()
 	if share {
-		l, _, err := t.loadLogins(ctx, account)
-		if err != nil {
-			return "", err
-		}
-		id = first(l.Login, id)
+		return t.sharedLogin(ctx, account, ops)
 	}
+	id = newLoginID()
 	record, err := json.Marshal(logins{Login: id})
 	if err != nil {
 		return "", err
 	}
-	revisions, err := t.store.Commit(ctx, append(ops, broker.OpPut(loginKey(account), record))...)
-	if err != nil {
+	if _, err := t.store.Commit(ctx, append(ops, broker.OpPut(loginKey(account), record))...); err != nil {
 		return "", err
 	}
-	if !share {
-		t.replaceLogin(account, id, revisions[len(ops)], keep)
-	}
+	t.replaceLogin(ctx, account, id, keep)
 	return id, nil
+}
+
+// sharedLogin returns the login of an account, which it makes when there is none, and commits ops with that. A login that is made or
+// ended meanwhile is not written over.
+func (t *Tools) sharedLogin(ctx context.Context, account string, ops []broker.Op) (id string, err error) {
+	for tried := uint64(math.MaxUint64); ; {
+		l, revision, loadErr := t.loadLogins(ctx, account)
+		if loadErr != nil || revision == tried {
+			return "", cmp.Or(loadErr, err) // the same record again: the conflict is one of ops
+		}
+		tried, l.Login = revision, first(l.Login, newLoginID())
+		record, markErr := json.Marshal(l)
+		if markErr != nil {
+			return "", markErr
+		}
+		_, err = t.store.Commit(ctx, append(slices.Clip(ops), broker.OpUpdate(loginKey(account), record, revision))...)
+		if !overtaken(err) {
+			return l.Login, err
+		}
+	}
 }
 
 // newWorldLogin makes the account's newest world token id, in place of the one before.
@@ -177,7 +193,7 @@ func (t *Tools) newWorldLogin(ctx context.Context, account string) (id string, e
 		}
 		op := broker.OpUpdate(loginKey(account), record, revision) // revision 0: must not exist
 		_, err = t.store.Commit(ctx, op)
-		if errors.Is(err, broker.ErrConflict) || errors.Is(err, broker.ErrExists) || errors.Is(err, broker.ErrNotFound) {
+		if overtaken(err) {
 			continue // another token was made meanwhile
 		}
 		return l.World, err
