@@ -77,7 +77,7 @@ type AdoptInfo struct {
 
 // Listening says what a connection of the events door hears.
 type Listening struct {
-	First    func() []byte      // makes what is sent first, once the listener hears, off the loop; nil for nothing. A JSON text
+	First    func() []byte      // makes what is sent first, once the listener hears; called off the loop, until it stays the same; nil for nothing. A JSON text
 	Refusal  []byte             // sent instead of everything, before the end; nil for a listener that is welcome. A JSON text
 	Code     protocol.CloseCode // ends a listener that is refused, now or later
 	Subjects []string

@@ -247,7 +247,7 @@ func (t *Tools) logIn(c *Call, a *account, share bool, ops ...broker.Op) (sessio
 	if _, err := t.speakAs(c, &who, nil); err != nil {
 		return "", "", err
 	}
-	if c.Session != nil { // a login that came meanwhile at another node may not have found this connection: see sessionResume
+	if c.Session != nil { // a login that came meanwhile may not have found this connection: see sessionResume
 		if l, _, err := t.loadLogins(c.Context, a.ID); err == nil && !l.counts(KindSession, who.Login) {
 			c.Session.Close(protocol.CloseReplaced)
 			return "", "", refuse(protocol.StatusExpired, messageExpired)

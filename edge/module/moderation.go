@@ -243,7 +243,7 @@ func (t *Tools) applySanction(s *Sanction) {
 		return
 	}
 	if s.Kind == Ban && s.UID != "" && s.InForce(now) {
-		t.online.end(s.UID, nil, protocol.CloseBanned)
+		t.online.end(s.UID, protocol.CloseBanned)
 	}
 }
 

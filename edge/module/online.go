@@ -101,20 +101,16 @@ func (o *online) drop(id uint64, account string) {
 	o.byAccount[account] = rest
 }
 
-// end closes and forgets every connection of the account but keep, which may be nil.
-func (o *online) end(account string, keep Session, code protocol.CloseCode) {
+// end closes and forgets every connection of the account.
+func (o *online) end(account string, code protocol.CloseCode) {
 	o.mu.Lock()
 	sessions := slices.Clone(o.byAccount[account])
 	for _, s := range sessions {
-		if keep == nil || s.ID() != keep.ID() {
-			o.drop(s.ID(), account)
-		}
+		o.drop(s.ID(), account)
 	}
 	o.mu.Unlock()
 	for _, s := range sessions {
-		if keep == nil || s.ID() != keep.ID() {
-			s.Close(code)
-		}
+		s.Close(code)
 	}
 }
 

@@ -91,25 +91,19 @@ func (d *Events) follow(s *edge.Session, st *state) {
 	})
 }
 
-// tellFirst sends how things are, and again when that has changed meanwhile: the news of it may have come before.
+// tellFirst sends how things are, and again while that changes: the news of it may have come before what was sent.
 func tellFirst(s *edge.Session, l *edge.Listening) {
 	if l.First == nil {
 		return
 	}
-	for last := []byte(nil); ; {
-		now := l.First()
-		if bytes.Equal(now, last) {
-			return
-		}
-		again := last != nil
+	var told []byte
+	for now := l.First(); !bytes.Equal(now, told); now = l.First() {
+		told = now
 		s.Post(func() {
 			if !s.Closing() {
 				textFrame(s, now)
 			}
 		})
-		if last = now; again {
-			return
-		}
 	}
 }
 
