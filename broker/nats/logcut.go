@@ -29,7 +29,7 @@ func (j *journal) trim(ctx context.Context, token, seq uint64) error {
 		if err != nil {
 			return nil, err
 		}
-		c := &change{first: now.next(), low: min(max(seq, now.low), now.next()), dead: now.dead, with: j.marks(gone), gone: gone}
+		c := &change{first: now.next(), low: min(max(seq, now.low), now.next()), dead: now.dead, gone: gone}
 		if changed = c.low > now.low || len(gone) > 0; !changed && token == now.token {
 			return nil, nil
 		}
@@ -88,7 +88,7 @@ func (j *journal) cut(ctx context.Context, token, from uint64) error {
 		if err != nil {
 			return nil, err
 		}
-		c.with, c.gone = j.marks(gone), gone
+		c.gone = gone
 		return c, nil
 	})
 	return err

@@ -139,8 +139,8 @@ type change struct {
 	entries [][]byte
 	low     uint64
 	dead    []span
-	with    []*nats.Msg // stored together with it
-	gone    []shot      // snapshots that it marks as gone; they are removed behind it
+	gone    []shot      // snapshots that are marked as gone together with it, and removed behind it
+	with    []*nats.Msg // also stored together with it
 }
 
 // noToken is the token of a change that anybody may make.
@@ -259,13 +259,14 @@ func (j *journal) attempt(ctx context.Context, w *attempts) error {
 	}
 	short, cancel := context.WithTimeout(ctx, callTimeout) // an answer that is late may be found in the log
 	defer cancel()
-	last, err := j.log.vault.write(short, append(g.messages(j.prefix+"e", c.entries, j.end.seq, j.log.part), c.with...)...)
+	with := append(j.marks(c.gone), c.with...)
+	last, err := j.log.vault.write(short, append(g.messages(j.prefix+"e", c.entries, j.end.seq, j.log.part), with...)...)
 	if err != nil {
 		j.known = false
 		w.unsure = w.unsure || errors.Is(err, broker.ErrTimeout) || j.log.vault.doubted(err)
 		return err
 	}
-	j.end = end{g, last - uint64(len(c.with))}
+	j.end = end{g, last - uint64(len(with))}
 	j.forget(ctx, c.gone) // when a write is found later, nobody knows with which of the plans: tidy removes what it marks
 	return nil
 }

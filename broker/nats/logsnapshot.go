@@ -78,7 +78,7 @@ func (j *journal) publish(ctx context.Context, token, at uint64, head *nats.Msg)
 				gone = append(gone, s)
 			}
 		}
-		return &change{first: now.next(), low: now.low, dead: now.dead, with: append(j.marks(gone), head), gone: gone}, nil
+		return &change{first: now.next(), low: now.low, dead: now.dead, gone: gone, with: []*nats.Msg{head}}, nil
 	})
 	if err == nil {
 		j.tidy(ctx)
